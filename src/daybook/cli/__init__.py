@@ -1,0 +1,17 @@
+"""The commands. Each imports what it needs when it runs, so that `--help` answers at once."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; a DaybookError ends it with one line and exit code 1."""
+    from daybook.cli.commands import app
+    from daybook.errors import DaybookError
+
+    try:
+        app()
+    except DaybookError as error:
+        sys.stderr.write(f"daybook: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

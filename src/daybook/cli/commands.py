@@ -1,0 +1,102 @@
+"""`daybook serve`, `import`, `stats`, `generate`."""
+
+import asyncio
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Exact daily totals of payment transactions: every row counts exactly once, to the cent.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
+
+
+@app.command()
+def serve() -> None:
+    """Serve until SIGTERM or Ctrl-C. All settings come from the environment or from `.env`."""
+    import uvloop
+
+    from daybook import logs, serve, settings
+
+    logs.configure()
+    uvloop.run(serve.serve(settings.load()))
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files, plain or gzip.")],
+    replay_speed: Annotated[
+        float, typer.Option(min=0, help="1 honours sleep_ms, 10 is ten times faster, 0 ignores it.")
+    ] = 0,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="Count a last line that has no line end.")
+    ] = False,
+) -> None:
+    """Import files, each row once, with or without a running service; ends when all rows are applied."""
+    import uvloop
+
+    from daybook import settings
+    from daybook.cli.importing import import_all
+
+    loaded = settings.load(replay_speed=replay_speed)
+    if not uvloop.run(import_all(loaded, files, complete=complete)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def stats(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")],
+    output: Annotated[Format, typer.Option("--format")] = Format.TABLE,
+) -> None:
+    """Print the totals of a range of days, with or without a running service."""
+    from daybook import settings
+    from daybook.cli import reporting
+
+    days = asyncio.run(reporting.load_days(settings.load(), first.date(), last.date()))
+    reporting.PRINTERS[output.value](days)
+
+
+@app.command()
+def generate(
+    file: Annotated[Path, typer.Argument(help="Where to write; a name that ends in .gz is compressed.")],
+    rows: Annotated[int, typer.Option(min=0)] = 5000,
+    first_day: Day = datetime(2026, 1, 1),  # noqa: DTZ001 - a day
+    days: Annotated[int, typer.Option(min=1)] = 31,
+    methods: Annotated[int, typer.Option(min=1, help="Number of payment methods.")] = 5,
+    out_of_order: Annotated[float, typer.Option(min=0, max=1, help="Share of rows out of order.")] = 1.0,
+    bad_rows: Annotated[float, typer.Option(min=0, max=1, help="Share of rows that break a rule.")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0, help="What all sleep_ms add up to.")] = 60.0,
+    seed: int = 1,
+) -> None:
+    """Write a sample file; the same options give the same bytes."""
+    from daybook.cli.generating import generate_file
+    from daybook.sample import SampleSpec
+
+    generate_file(
+        SampleSpec(
+            rows=rows,
+            first_day=first_day.date(),
+            days=days,
+            methods=methods,
+            out_of_order=out_of_order,
+            bad_rows=bad_rows,
+            seconds=seconds,
+            seed=seed,
+        ),
+        file,
+    )

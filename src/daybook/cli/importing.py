@@ -1,0 +1,126 @@
+"""`daybook import`: importers for the named files, and the lane if nobody else has it."""
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from daybook import lifespan, logs
+from daybook.errors import StoreUnavailableError
+from daybook.lifespan import Stores
+from daybook.pipeline.importer import Importer
+from daybook.pipeline.stop import StopToken
+from daybook.pipeline.supervisor import Supervisor
+from daybook.settings import Settings
+from daybook.sources.files import locate
+from daybook.sources.source import Source
+
+_LOOK_SECONDS = 0.1
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.percentage:>3.0f}%"),
+    TextColumn(
+        "{task.fields[rows]:,} rows  {task.fields[rate]:,.0f} rows/s  {task.fields[rejected]:,} rejected"
+    ),
+    TimeElapsedColumn(),
+    TimeRemainingColumn(),
+)
+
+
+async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool) -> bool:
+    """Import the files and wait until all their rows are applied; False if something was not imported.
+
+    Raises ConfigurationError, SourceError for what is wrong from the beginning.
+    """
+    paths = [path for file in files for path in locate(str(file))]
+    logs.configure(quiet=True)
+    stop = StopToken()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    supervisor = Supervisor(stop)
+    async with lifespan.open_stores(settings, "daybook import", share=True) as stores:
+        importers = {
+            path: Importer(path, lifespan.import_context(settings, stores, complete=complete))
+            for path in paths
+        }
+        if stores.alone or not settings.embedded_redis:
+            supervisor.start("lane", lifespan.make_lane(settings, stores).run)
+        for path, importer in importers.items():
+            supervisor.start(f"import {path}", importer.run)
+        finished = await _show(importers, stores, stop)
+        await supervisor.shut_down(settings.graceful_shutdown_seconds)
+        if supervisor.fatal is not None:
+            raise supervisor.fatal
+        return await _report(importers, stores) and finished
+
+
+async def _show(importers: Mapping[Path, Importer], stores: Stores, stop: StopToken) -> bool:
+    """Draw the progress until every importer is at its end and its rows are applied; False if stopped."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    with Progress(*_COLUMNS, console=Console(stderr=True)) as progress:
+        tasks = {
+            path: progress.add_task(path.name, total=None, rows=0, rate=0.0, rejected=0) for path in importers
+        }
+        first_rows: dict[Path, int] = {}
+        while not stop.is_set():
+            done = []
+            for path, importer in importers.items():
+                source = await _source(importer, stores)
+                if source is not None:
+                    rows = source.applied.rows
+                    rate = (rows - first_rows.setdefault(path, rows)) / max(loop.time() - begun, 0.001)
+                    _draw(progress, tasks[path], source, rate)
+                settled = source is None or source.applied.offset == source.read.offset
+                done.append(importer.at_end.is_set() and settled)
+            if all(done):
+                return True
+            await stop.wait(_LOOK_SECONDS)
+    return False
+
+
+def _draw(progress: Progress, task: TaskID, source: Source, rate: float) -> None:
+    progress.update(
+        task,
+        total=source.size or None,
+        completed=source.applied.offset,
+        rows=source.applied.rows,
+        rate=rate,
+        rejected=source.applied.rejected,
+    )
+
+
+async def _source(importer: Importer, stores: Stores) -> Source | None:
+    if importer.source_id is None:
+        return None
+    try:
+        return await stores.registry.get(importer.source_id)
+    except StoreUnavailableError:
+        return None
+
+
+async def _report(importers: Mapping[Path, Importer], stores: Stores) -> bool:
+    """One line a file; False if a file holds rows that are not counted."""
+    console = Console(highlight=False, soft_wrap=True)
+    good = True
+    for path, importer in importers.items():
+        source = await _source(importer, stores)
+        problem = importer.problem or (source.problem if source else "")
+        if source is not None:
+            applied = source.applied.rows - source.applied.rejected
+            word = "already imported" if importer.already_imported else "imported"
+            console.print(
+                f"{path}: {word}: {source.read.rows} rows = {applied} applied + "
+                f"{source.read.rejected} rejected + {source.waiting} waiting",
+                markup=False,
+            )
+        elif not problem:
+            problem = "nothing to import: the file holds no rows yet"
+        if problem:
+            good = False
+            console.print(f"{path}: {problem.removeprefix(f'{path}: ')}", markup=False)
+    return good

@@ -1,0 +1,52 @@
+"""Prints totals."""
+
+import csv
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date
+
+from rich.console import Console
+from rich.table import Table
+
+from daybook.api.stats_service import Days, StatsService, render
+from daybook.domain.money import format_units
+from daybook.lifespan import open_stores
+from daybook.settings import Settings
+
+_COLUMNS = ("date", "type", "payment_method", "amount", "transactions")
+
+
+async def load_days(settings: Settings, first: date, last: date) -> Days:
+    """The totals, straight from the stores; raises StoreUnavailableError, InvalidRangeError."""
+    async with open_stores(settings, "daybook stats", share=True) as stores:
+        return await StatsService(stores.hot, stores.archive).totals(first, last)
+
+
+def print_table(days: Days) -> None:
+    table = Table(*_COLUMNS[:3])
+    table.add_column("amount", justify="right")
+    table.add_column("transactions", justify="right")
+    for row in _rows(days):
+        table.add_row(*row)
+    Console().print(table)
+
+
+def print_json(days: Days) -> None:
+    sys.stdout.write(render(days).decode() + "\n")
+
+
+def print_csv(days: Days) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(_rows(days))
+
+
+PRINTERS: dict[str, Callable[[Days], None]] = {"table": print_table, "json": print_json, "csv": print_csv}
+
+
+def _rows(days: Days) -> Iterator[tuple[str, ...]]:
+    for day, types in days.items():
+        for kind, cells in types.items():
+            for method in sorted(cells):
+                cell = cells[method]
+                yield day, kind, method, format_units(cell.units), str(cell.transactions)

@@ -1,0 +1,95 @@
+"""Amounts as whole numbers of the smallest unit: 1 unit is 10^-8 of the currency.
+
+Python integers have no bound and no rounding, so a sum of units is exact at any size.
+"""
+
+import re
+from decimal import Context, Decimal
+
+DECIMALS = 8
+UNITS_PER_ONE = 10**8
+AMOUNT_LIMIT = 10**12
+AMOUNT_LIMIT_UNITS = AMOUNT_LIMIT * UNITS_PER_ONE
+
+_PLAIN = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?", re.ASCII)
+_SHOWN_DECIMALS = 2
+_WIDE = Context(prec=60)
+"""More digits than any sum has; the default context would round at 28."""
+_TEXT_LIMIT = 64
+
+
+def parse_amount(text: str) -> int:
+    """Units of one transaction's amount, by the rules of the contract.
+
+    A plain decimal in ASCII digits, 0 < amount < 10^12, at most 8 decimals.
+    Raises ValueError with the reason.
+    """
+    match = _PLAIN.fullmatch(text) if len(text) <= _TEXT_LIMIT else None
+    if match is None:
+        raise ValueError("amount is not a plain decimal")
+    if match["sign"]:
+        raise ValueError("amount is not above 0")
+    fraction = match["fraction"] or ""
+    if len(fraction) > DECIMALS:
+        raise ValueError(f"amount has more than {DECIMALS} decimals")
+    units = int(match["whole"]) * UNITS_PER_ONE + int(fraction.ljust(DECIMALS, "0"))
+    return _within_bounds(units)
+
+
+def parse_number(text: str) -> int:
+    """Units of a JSON number, whose exponent stands for the decimal it denotes; bounds as `parse_amount`."""
+    if "e" not in text and "E" not in text:
+        return parse_amount(text)
+    if len(text) > _TEXT_LIMIT:
+        raise ValueError("amount is not a plain decimal")
+    number = Decimal(text)
+    if number <= 0:
+        raise ValueError("amount is not above 0")
+    if number >= AMOUNT_LIMIT:
+        raise ValueError("amount is not below 10^12")
+    if number.adjusted() < -DECIMALS:
+        raise ValueError(f"amount has more than {DECIMALS} decimals")
+    return units_of(number)
+
+
+def _within_bounds(units: int) -> int:
+    if units <= 0:
+        raise ValueError("amount is not above 0")
+    if units >= AMOUNT_LIMIT_UNITS:
+        raise ValueError("amount is not below 10^12")
+    return units
+
+
+def units_of(number: Decimal) -> int:
+    """Units of a decimal of any size; raises ValueError when it needs more than 8 decimals."""
+    numerator, denominator = number.as_integer_ratio()
+    units, rest = divmod(numerator * UNITS_PER_ONE, denominator)
+    if rest:
+        raise ValueError(f"amount has more than {DECIMALS} decimals")
+    return units
+
+
+def parse_total(text: str) -> int:
+    """Units of a stored total, the inverse of `format_units`; raises ValueError when it is none."""
+    match = _PLAIN.fullmatch(text)
+    if match is None or len(match["fraction"] or "") > DECIMALS:
+        raise ValueError(f"not a total: {text!r}")
+    units = int(match["whole"]) * UNITS_PER_ONE + int((match["fraction"] or "").ljust(DECIMALS, "0"))
+    return -units if match["sign"] else units
+
+
+def format_units(units: int) -> str:
+    """Exact decimal text: at least two decimals, as many as needed (`52763.85`, `0.00000001`)."""
+    sign = "-" if units < 0 else ""
+    whole, fraction = divmod(abs(units), UNITS_PER_ONE)
+    digits = f"{fraction:0{DECIMALS}d}".rstrip("0").ljust(_SHOWN_DECIMALS, "0")
+    return f"{sign}{whole}.{digits}"
+
+
+def to_decimal(units: int) -> Decimal:
+    return _WIDE.create_decimal(units).scaleb(-DECIMALS, _WIDE)
+
+
+def units_of_sum(total: Decimal) -> int:
+    """Units of a sum of valid amounts, the inverse of `to_decimal`."""
+    return int(total.scaleb(DECIMALS, _WIDE))

@@ -1,0 +1,71 @@
+"""What a valid transaction is: every rule of the contract on its fields, in one place."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+MAX_METHOD_LENGTH = 64
+
+_TIME = r"([01]\d|2[0-3])(:?[0-5]\d(:?[0-5]\d([.,]\d{1,9})?)?)?"
+_ISO_8601 = re.compile(
+    rf"\d{{4}}(-\d{{2}}-\d{{2}}|\d{{4}})([T ]{_TIME}(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)?)?", re.ASCII
+)
+_METHOD_PUNCTUATION = frozenset(" _-+&")
+
+
+class TransactionType(StrEnum):
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+
+    @property
+    def plural(self) -> str:
+        """The word in keys, documents and answers: `deposits`, `withdrawals`."""
+        return f"{self.value}s"
+
+
+class Transaction(NamedTuple):
+    day: str
+    """`YYYY-MM-DD` in UTC."""
+    type: TransactionType
+    payment_method: str
+    units: int
+    """The amount in units of 10^-8."""
+
+
+def parse_day(timestamp: str) -> str:
+    """The UTC day of an ISO 8601 timestamp; without an offset it is UTC. Raises ValueError."""
+    if _ISO_8601.fullmatch(timestamp) is None:
+        raise ValueError("timestamp is not ISO 8601")
+    try:
+        moment = datetime.fromisoformat(timestamp)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("timestamp is not a date that exists") from error
+    return moment.date().isoformat()
+
+
+def parse_type(text: str) -> TransactionType:
+    try:
+        return TransactionType(text)
+    except ValueError:
+        raise ValueError("type is neither deposit nor withdrawal") from None
+
+
+def check_payment_method(method: str) -> str:
+    """The method itself: 1 to 64 letters of any script, digits, space, `_ - + &`. Raises ValueError.
+
+    Combining marks belong to the letters of many scripts, so they pass after a first character.
+    """
+    if not method:
+        raise ValueError("payment method is empty")
+    if len(method) > MAX_METHOD_LENGTH:
+        raise ValueError(f"payment method is longer than {MAX_METHOD_LENGTH} characters")
+    for position, character in enumerate(method):
+        category = unicodedata.category(character)
+        letter = category[0] == "L" or category == "Nd" or (category[0] == "M" and position > 0)
+        if not (letter or character in _METHOD_PUNCTUATION):
+            raise ValueError("payment method has a character other than letters, digits, space and _-+&")
+    return method

@@ -1,0 +1,92 @@
+"""One service per data directory: a lock that the kernel gives back however its holder ends."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from daybook.errors import ConfigurationError
+
+LOCK_NAME = "daybook.lock"
+_LONGEST_NOTE = 4096
+
+
+class DataDirLock:
+    """Holds `data_dir` for this process; `purpose` (`daybook serve`) tells others who does.
+
+    Entering creates the directory (mode 0700) when it is missing. Raises ConfigurationError when another
+    holder has it, or when it cannot be created, written or locked. The lock ends with the process, `kill -9`
+    included; programs that the process starts do not inherit it. The file stays: removing it would let two
+    processes lock two files of one name.
+    """
+
+    def __init__(self, data_dir: Path, purpose: str) -> None:
+        self._data_dir = data_dir
+        self._purpose = purpose
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def acquire(self) -> None:
+        descriptor = self._open()
+        try:
+            self._lock(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} {self._purpose}\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise unwritable(self._data_dir, error) from error
+        except ConfigurationError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Gives the directory back; harmless when it is not held."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        make_directory(self._data_dir)
+        try:
+            return os.open(self._data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unwritable(self._data_dir, error) from error
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"DataDir {self._data_dir} is in use by {_holder(descriptor)}:"
+                f" stop it or choose another DataDir"
+            ) from None
+
+
+def unwritable(data_dir: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"DataDir {data_dir} cannot be written: {error.strerror}")
+
+
+def make_directory(path: Path) -> None:
+    """Creates it, for its owner only, with its parents; raises ConfigurationError when that cannot be."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ConfigurationError(f"DataDir {path} cannot be used: there is a file of that name") from None
+    except OSError as error:
+        raise ConfigurationError(f"DataDir {path} cannot be created: {error.strerror}") from error
+
+
+def _holder(descriptor: int) -> str:
+    note = os.pread(descriptor, _LONGEST_NOTE, 0).decode(errors="replace")
+    pid, _, purpose = note.strip().partition(" ")
+    return f"{purpose} (pid {pid})" if pid else "another process"

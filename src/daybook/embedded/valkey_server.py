@@ -1,0 +1,277 @@
+"""The embedded server: a real Valkey (or Redis) under the data directory, one at most, whatever was killed.
+
+A server outlives a service that is killed: it is found by its command line, which names its folder and stays
+as it was started, and is taken over, or ended if it does not answer. `server.json` tells other commands where
+the socket of the running one is.
+"""
+
+import asyncio
+import json
+import os
+import re
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from subprocess import DEVNULL, STDOUT, Popen
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from daybook.embedded import processes
+from daybook.embedded.data_dir import make_directory, unwritable
+from daybook.embedded.processes import Process
+from daybook.embedded.server_binary import find_server_binary
+from daybook.embedded.server_process import ServerProcess
+from daybook.errors import ConfigurationError
+
+log = structlog.get_logger("embedded")
+
+_FOLDER = "valkey"
+_RECORD = "server.json"
+_LOG = "server.log"
+_SOCKET = "server.sock"
+_SOCKET_FOLDER_PREFIX = "daybook-"
+_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456"}
+_POLL_SECONDS = 0.005
+_ANSWER_SECONDS = 3.0
+_SILENCE_SECONDS = 60.0
+_LINES_TOLD = 4
+_LOG_PREFIX = re.compile(r"^\d+:\w .{1,40}? [.*#-] ")
+
+
+class EmbeddedValkey:
+    """The server whose data are in `<data_dir>/valkey/`. The caller holds the directory's DataDirLock.
+
+    It listens on a Unix socket alone, writes an append-only file synced every second, evicts nothing, and is
+    out of reach of the terminal's Ctrl-C. As a context manager it starts and stops.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir.resolve() / _FOLDER
+        self._server: ServerProcess | None = None
+        self._socket: Path | None = None
+        self.taken_over = False
+        """Whether the last start found a server that an earlier service had left behind."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens; the same after a further start of this object."""
+        return self._running.socket
+
+    @property
+    def pid(self) -> int:
+        return self._running.process.pid
+
+    @property
+    def _running(self) -> ServerProcess:
+        assert self._server is not None, "start() comes first"
+        return self._server
+
+    async def start(self) -> None:
+        """Returns when the server answers and has loaded its data, however long that takes.
+
+        Does nothing while one runs; may be called again after it ended. Raises ConfigurationError when there
+        is no server program, when the folder cannot be written, and with the server's last words when it ends
+        or falls silent. When it fails or is cancelled, no server is left.
+        """
+        if self._server is not None and self._server.is_alive():
+            return
+        make_directory(self._folder)
+        left_over = await self._take_over()
+        self.taken_over = left_over is not None
+        log_size = _size(self._folder / _LOG)
+        self._server = left_over or await self._spawn()
+        try:
+            self._write_record()
+            await self._until_ready(log_size)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self, shutdown_seconds: float = 5.0) -> None:
+        """Ends the server by SHUTDOWN, its data on disk; by force some seconds after the given ones.
+
+        Harmless when none runs. If it is cancelled, call it again, or a later start takes over what is left.
+        """
+        if self._server is not None and self._server.is_alive():
+            await self._server.shut_down(shutdown_seconds)
+        self._server = None
+        (self._folder / _RECORD).unlink(missing_ok=True)
+        if self._socket is not None:
+            _remove_socket(self._socket, self._folder)
+            self._socket = None
+
+    async def watch(self) -> int | None:
+        """Returns when the server has ended, by stop() or by itself, so that a supervisor can start it again.
+
+        The answer is its exit code, negative for a signal, or None when nobody knows it (taken over).
+        """
+        return await self._running.wait()
+
+    async def _take_over(self) -> ServerProcess | None:
+        """The server of this folder that answers; any other of this folder is ended."""
+        kept = None
+        for server in _find_servers(self._folder):
+            answer = None if kept else await server.ask(_ANSWER_SECONDS)
+            if answer and answer.pid == server.process.pid and answer.folder == self._folder:
+                log.info("took over the server of an earlier run", pid=answer.pid)
+                kept = server
+            else:
+                log.warning("ending a server of an earlier run that does not answer", pid=server.process.pid)
+                await server.terminate()
+        return kept
+
+    async def _spawn(self) -> ServerProcess:
+        binary = await asyncio.to_thread(find_server_binary)
+        try:
+            self._tidy()
+            place = self._socket or _choose_socket(self._folder)
+            child = self._run(binary, place)
+        except OSError as error:
+            raise unwritable(self._folder, error) from error
+        process = processes.identify(child.pid)
+        assert process is not None, "a child is there until it is waited for"
+        return ServerProcess(process, place, child)
+
+    def _run(self, binary: Path, place: Path) -> "Popen[bytes]":
+        with (self._folder / _LOG).open("ab") as output:
+            return Popen(  # noqa: S603 - a program that was looked up, no shell
+                [binary, *server_arguments(self._folder, place)],
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=STDOUT,
+                cwd=self._folder,
+                env=os.environ | _ENVIRONMENT,
+                start_new_session=True,
+            )
+
+    def _tidy(self) -> None:
+        """Removes what killed servers left: unfinished rewrites of the data, the folder of a socket."""
+        for unfinished in self._folder.glob("temp-rewriteaof-*.aof"):
+            unfinished.unlink(missing_ok=True)
+        record = _read_record(self._folder)
+        if record and record.socket != self._socket:
+            _remove_socket(record.socket, self._folder)
+
+    def _write_record(self) -> None:
+        server = self._running
+        self._socket = server.socket
+        record = {
+            "pid": server.process.pid,
+            "started": server.process.started,
+            "socket": os.fspath(server.socket),
+        }
+        draft = self._folder / f"{_RECORD}.new"
+        try:
+            draft.write_text(json.dumps(record))
+            draft.replace(self._folder / _RECORD)
+        except OSError as error:
+            raise unwritable(self._folder, error) from error
+
+    async def _until_ready(self, log_size: int) -> None:
+        server, loop = self._running, asyncio.get_running_loop()
+        heard = loop.time()
+        while server.is_alive():
+            answer = await server.ask(_ANSWER_SECONDS) if server.socket.exists() else None
+            if answer and not answer.loading:
+                return
+            if answer:
+                heard = loop.time()
+            if loop.time() - heard > _SILENCE_SECONDS:
+                raise self._failure("does not answer", log_size)
+            await asyncio.sleep(_POLL_SECONDS)
+        raise self._failure(f"ended at once (exit code {server.exit_code})", log_size)
+
+    def _failure(self, what: str, log_size: int) -> ConfigurationError:
+        path = self._folder / _LOG
+        return ConfigurationError(f"the embedded server {what}: {_last_words(path, log_size)} (log: {path})")
+
+
+def find_running(data_dir: Path) -> Path | None:
+    """The socket of the embedded server that runs on this data directory; any process may ask."""
+    record = _read_record(data_dir.resolve() / _FOLDER)
+    return record.socket if record and processes.is_alive(record.process) else None
+
+
+def server_arguments(folder: Path, place: Path) -> list[str]:
+    """What the server is started with. The first six words are what `_find_servers` knows it by."""
+    return [
+        *("--dir", str(folder), "--unixsocket", str(place), "--port", "0"),
+        *("--unixsocketperm", "700", "--protected-mode", "yes"),
+        *("--daemonize", "no", "--set-proc-title", "no"),
+        *("--appendonly", "yes", "--appendfsync", "everysec", "--aof-load-truncated", "yes", "--save", ""),
+        *("--maxmemory", "0", "--maxmemory-policy", "noeviction", "--logfile", str(folder / _LOG)),
+    ]
+
+
+def _find_servers(folder: Path) -> list[ServerProcess]:
+    return [
+        ServerProcess(process, place)
+        for line in processes.command_lines()
+        if (place := _socket_named_in(line, folder)) and (process := processes.identify(line.pid))
+    ]
+
+
+def _socket_named_in(line: processes.CommandLine, folder: Path) -> Path | None:
+    """None unless it is the command line of a server of this folder."""
+    before = line.separator.join(("", "--dir", str(folder), "--unixsocket", ""))
+    behind = line.separator.join(("", "--port", "0", "--unixsocketperm", ""))
+    place, found, _ = line.text.partition(before)[2].partition(behind)
+    return Path(place) if found else None
+
+
+def _read_record(folder: Path) -> ServerProcess | None:
+    try:
+        record = json.loads((folder / _RECORD).read_text())
+        return ServerProcess(Process(int(record["pid"]), record["started"]), Path(record["socket"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _choose_socket(folder: Path) -> Path:
+    """In the folder; in a new private one when that cannot be: over 107 bytes, some file systems."""
+    place = folder / _SOCKET
+    place.unlink(missing_ok=True)
+    if _can_bind(place):
+        return place
+    return Path(tempfile.mkdtemp(prefix=_SOCKET_FOLDER_PREFIX)) / _SOCKET
+
+
+def _can_bind(place: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(os.fspath(place))
+        except OSError:
+            return False
+    place.unlink()
+    return True
+
+
+def _remove_socket(place: Path, folder: Path) -> None:
+    with suppress(OSError):
+        place.unlink(missing_ok=True)
+        if place.parent != folder and place.parent.name.startswith(_SOCKET_FOLDER_PREFIX):
+            place.parent.rmdir()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _last_words(path: Path, offset: int) -> str:
+    with path.open("rb") as file:
+        file.seek(offset)
+        text = file.read().decode(errors="replace")
+    lines = [_LOG_PREFIX.sub("", line).strip() for line in text.splitlines()]
+    return " / ".join([line for line in lines if line][-_LINES_TOLD:])

@@ -1,0 +1,175 @@
+"""The only place that builds real objects: open, start workers, yield, stop, close."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from daybook.api.services import Services
+from daybook.api.stats_service import StatsService
+from daybook.embedded.data_dir import DataDirLock, make_directory
+from daybook.embedded.valkey_server import EmbeddedValkey, find_running
+from daybook.errors import ConfigurationError
+from daybook.pipeline.dumper import Retention
+from daybook.pipeline.import_manager import ImportManager
+from daybook.pipeline.importer import ImportContext, ImportOptions
+from daybook.pipeline.lane import Lane, LaneSettings
+from daybook.pipeline.stop import StopToken
+from daybook.pipeline.supervisor import Supervisor, Work
+from daybook.settings import Settings
+from daybook.sources.fold import Limits
+from daybook.stores.archive import Archive
+from daybook.stores.connection import RedisConnection
+from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.mongo_archive import MongoArchive
+from daybook.stores.source_registry import SourceRegistry
+from daybook.stores.sqlite_archive import SqliteArchive
+from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
+
+_BLOCKS_IN_MEMORY = 4
+_REJECTS_PER_BATCH = 1000
+_REDIS_TIMEOUT_SECONDS = 5.0
+
+
+@dataclass
+class Stores:
+    redis: RedisConnection
+    queue: TransactionQueue
+    hot: HotAggregates
+    registry: SourceRegistry
+    archive: Archive
+    valkey: EmbeddedValkey | None
+    """The embedded server, if this process owns it."""
+    alone: bool
+    """Nobody else can write to this Redis while this process lives."""
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings, purpose: str, *, share: bool = False) -> AsyncIterator[Stores]:
+    """The stores that the settings name; nothing is connected yet but the embedded server, which runs.
+
+    `share` uses the embedded server of a service that runs on the same DataDir; else a DataDir in use
+    raises ConfigurationError.
+    """
+    async with AsyncExitStack() as stack:
+        unix_socket, valkey = None, None
+        if settings.embedded_redis:
+            unix_socket, valkey = await _embedded(stack, settings.data_dir, purpose, share=share)
+        elif settings.mongo_uri is None:
+            make_directory(settings.data_dir)
+        redis = RedisConnection.to(
+            host=settings.redis_host or "",
+            port=settings.redis_port,
+            unix_socket=unix_socket,
+            username=settings.redis_username,
+            password=settings.redis_password.get_secret_value() if settings.redis_password else None,
+            timeout_seconds=_REDIS_TIMEOUT_SECONDS + settings.queue_wait_seconds,
+        )
+        stack.push_async_callback(redis.close)
+        archive = _archive(settings)
+        stack.push_async_callback(archive.close)
+        limits = QueueLimits(settings.max_queue_elements, settings.max_queue_bytes, settings.max_reject_bytes)
+        yield Stores(
+            redis,
+            TransactionQueue(redis, settings.queue_key, limits),
+            HotAggregates(redis, settings.queue_key),
+            SourceRegistry(redis),
+            archive,
+            valkey,
+            alone=valkey is not None,
+        )
+
+
+async def _embedded(
+    stack: AsyncExitStack, data_dir: Path, purpose: str, *, share: bool
+) -> tuple[str, EmbeddedValkey | None]:
+    try:
+        stack.enter_context(DataDirLock(data_dir, purpose))
+    except ConfigurationError:
+        running = find_running(data_dir) if share else None
+        if running is None:
+            raise
+        return str(running), None
+    valkey = await stack.enter_async_context(EmbeddedValkey(data_dir))
+    return str(valkey.socket), valkey
+
+
+def _archive(settings: Settings) -> Archive:
+    if settings.mongo_uri is None:
+        return SqliteArchive(settings.data_dir / "archive.sqlite")
+    return MongoArchive(settings.mongo_uri.get_secret_value(), settings.mongo_database)
+
+
+def import_context(settings: Settings, stores: Stores, *, complete: bool = False) -> ImportContext:
+    options = ImportOptions(
+        replay_speed=settings.replay_speed,
+        limits=Limits(buckets=max(2, settings.max_resident_buckets // 4), rejects=_REJECTS_PER_BATCH),
+        lease_seconds=settings.lease_seconds,
+        alone=stores.alone,
+        complete=complete,
+    )
+    slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
+    return ImportContext(stores.redis, stores.queue, stores.registry, slots, options)
+
+
+def make_lane(settings: Settings, stores: Stores) -> Lane:
+    retention = Retention(
+        timedelta(
+            days=settings.cut_off_days, minutes=settings.cut_off_minutes, seconds=settings.cut_off_seconds
+        ),
+        settings.dump_interval_seconds,
+        settings.max_resident_buckets,
+        settings.max_reject_bytes,
+    )
+    lane_settings = LaneSettings(
+        settings.lease_seconds, settings.queue_wait_seconds, retention, alone=stores.alone
+    )
+    return Lane(stores.redis, stores.queue, stores.hot, stores.registry, stores.archive, lane_settings)
+
+
+@asynccontextmanager
+async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIterator[Services]:
+    """A whole service: stores, lane, importers, under the supervisor; on exit it stops within the timeouts.
+
+    Raises ConfigurationError at once for what is known before any store answers; what is found out later
+    stops the supervisor, which keeps it as `fatal`.
+    """
+    async with open_stores(settings, "daybook serve") as stores:
+        lane = make_lane(settings, stores)
+        imports = ImportManager(settings.csv_file_path, import_context(settings, stores))
+        if stores.valkey is not None:
+            supervisor.start("embedded server", _keep_valkey(stores.valkey))
+        supervisor.start("lane", lane.run)
+        supervisor.start("importer", imports.run)
+
+        def worker_problems() -> dict[str, str]:
+            found = {f"task {name}": reason for name, reason in supervisor.down.items()}
+            if lane.waiting_for:
+                found["lane"] = lane.waiting_for
+            if supervisor.stop.is_set():
+                found["service"] = "shutting down"
+            return found
+
+        try:
+            yield Services(
+                StatsService(stores.hot, stores.archive),
+                stores.hot,
+                stores.registry,
+                stores.archive,
+                worker_problems,
+                imports.problems,
+            )
+        finally:
+            await supervisor.shut_down(settings.graceful_shutdown_seconds)
+
+
+def _keep_valkey(valkey: EmbeddedValkey) -> Work:
+    async def keep(stop: StopToken) -> None:
+        while not stop.is_set():
+            await stop.or_stop(valkey.watch())
+            if not stop.is_set():
+                await valkey.start()
+
+    return keep

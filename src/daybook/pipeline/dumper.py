@@ -1,0 +1,121 @@
+"""Copies what changed to the archive, then evicts what Redis need not hold any more."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import NamedTuple
+
+import structlog
+
+from daybook.clock import cutoff_day, utc_now
+from daybook.domain.bucket import Bucket
+from daybook.errors import RedisUnavailableError, StoreUnavailableError
+from daybook.pipeline.stop import StopToken
+from daybook.stores.archive import Archive, Written
+from daybook.stores.connection import RedisConnection, ServerInfo
+from daybook.stores.hot_aggregates import HotAggregates
+
+log = structlog.get_logger("dumper")
+
+_FIRST_DAY = "0001-01-01"
+_EVICTED_PER_SCRIPT = 500
+
+
+class Retention(NamedTuple):
+    """What stays in Redis."""
+
+    age: timedelta
+    """Days older than this may leave."""
+    interval_seconds: float
+    """A bucket that changed within it stays."""
+    max_buckets: int
+    """Above it the longest unchanged leave, whatever their age."""
+    max_reject_bytes: int
+
+
+class Dumper:
+    """The one dumper of a lane. LaneLostError, FencedError and RedisUnavailableError leave it."""
+
+    def __init__(
+        self,
+        redis: RedisConnection,
+        server: ServerInfo,
+        hot: HotAggregates,
+        archive: Archive,
+        retention: Retention,
+        *,
+        token: str,
+    ) -> None:
+        self._redis, self._server, self._hot, self._archive = redis, server, hot, archive
+        self._retention = retention
+        self._token = token
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self, stop: StopToken) -> None:
+        while not await stop.wait(self._retention.interval_seconds):
+            try:
+                await self.dump_once()
+            except RedisUnavailableError:
+                raise
+            except StoreUnavailableError as error:
+                log.warning("waiting for the archive", reason=str(error))
+
+    async def dump_once(self) -> Written:
+        """One snapshot into the archive, then the evictions; what the archive did with the buckets."""
+        async with self._one_at_a_time:
+            written = await self._dump()
+            await self._evict_old()
+            return written
+
+    async def make_room(self, buckets: int, needed: Iterable[Bucket]) -> None:
+        """Evict until `buckets` further ones fit beside the resident ones, none of the needed."""
+        over = await self._hot.resident_count() + buckets - self._retention.max_buckets
+        if over <= 0:
+            return
+        async with self._one_at_a_time:
+            await self._dump()
+            kept = set(needed)
+            candidates = await self._hot.longest_unchanged(over + len(kept))
+            gone = await self._evict([bucket for bucket in candidates if bucket not in kept][:over])
+        log.debug("made room", evicted=gone, wanted=over)
+
+    async def make_room_for_rejects(self) -> None:
+        if await self._hot.reject_bytes() >= self._retention.max_reject_bytes:
+            async with self._one_at_a_time:
+                await self._dump()
+
+    async def _dump(self) -> Written:
+        snapshot = await self._hot.snapshot(self._token)
+        if snapshot is None:
+            return Written(0, 0, 0)
+        await self._redis.wait_until_durable(self._server)
+        written = await self._archive.write(snapshot)
+        await self._hot.settle(self._token, snapshot)
+        log.info(
+            "dumped",
+            snapshot=snapshot.number,
+            inserted=written.inserted,
+            updated=written.updated,
+            matched=written.matched,
+            rejects=len(snapshot.rejects),
+        )
+        return written
+
+    async def _evict_old(self) -> None:
+        cutoff = cutoff_day(utc_now(), self._retention.age)
+        old = [bucket for bucket in await self._hot.resident(_FIRST_DAY, cutoff) if bucket.day < cutoff]
+        unchanged_ms = int(self._retention.interval_seconds * 1000)
+        gone = await self._evict(old, unchanged_ms)
+        over = await self._hot.resident_count() - self._retention.max_buckets
+        if over > 0:
+            gone += await self._evict(await self._hot.longest_unchanged(over))
+        if gone:
+            log.info("evicted", buckets=gone, cutoff=cutoff)
+
+    async def _evict(self, buckets: list[Bucket], unchanged_ms: int = 0) -> int:
+        """Delete those that the archive holds and that nobody changed for so long; how many went."""
+        newest = await self._hot.now_milliseconds() - unchanged_ms if buckets else 0
+        gone = 0
+        for first in range(0, len(buckets), _EVICTED_PER_SCRIPT):
+            gone += await self._hot.evict(self._token, buckets[first : first + _EVICTED_PER_SCRIPT], newest)
+        return gone

@@ -1,0 +1,275 @@
+"""Brings one file into the queue: from its checkpoint to its end, and on as it grows."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
+from daybook.pipeline.opening import find_source
+from daybook.pipeline.pieces import Piece, Pieces
+from daybook.pipeline.stop import Backoff, StopToken
+from daybook.sources.batch_codec import BatchHeader, encode
+from daybook.sources.files import Stat, stat_of
+from daybook.sources.fold import Limits
+from daybook.sources.position import Position
+from daybook.sources.reader import BlockReader
+from daybook.stores import redis_keys
+from daybook.stores.connection import RedisConnection
+from daybook.stores.lease import Lease
+from daybook.stores.source_registry import SourceRegistry
+from daybook.stores.transaction_queue import TransactionQueue
+
+log = structlog.get_logger("importer")
+
+BLOCK_BYTES = 8 << 20
+_FULL_WAIT_SECONDS = 0.02
+
+
+class Step(Enum):
+    """What a single step of an importer did."""
+
+    MOVED = "moved"
+    """It queued something, or found out where to go on."""
+    AT_END = "at end"
+    """There is nothing to read now."""
+    STOPPED = "stopped"
+
+
+class ImportOptions(NamedTuple):
+    replay_speed: float
+    """1 honours `sleep_ms`, 10 is ten times faster, 0 ignores it."""
+    limits: Limits
+    lease_seconds: float
+    alone: bool
+    """Nobody else can be importing: no need to wait for an old lease."""
+    complete: bool = False
+    """A last line without a line end counts."""
+    poll_seconds: float = 0.5
+    block_bytes: int = BLOCK_BYTES
+
+
+class ImportContext(NamedTuple):
+    """What all importers of a process share."""
+
+    redis: RedisConnection
+    queue: TransactionQueue
+    registry: SourceRegistry
+    slots: asyncio.Semaphore
+    """Blocks in memory at once."""
+    options: ImportOptions
+
+
+@dataclass
+class _OpenFile:
+    """A file that is being read or followed."""
+
+    reader: BlockReader
+    cutting: Pieces
+    source: str
+    lease: Lease
+    position: Position
+    stat: Stat
+    """Of the file, taken before what was read of it."""
+    pieces: AsyncGenerator[Piece, None]
+    renew_at: float
+    draining: bool = False
+    """The path names another file by now; this one is read to its end first."""
+
+
+class Importer:
+    """`run` is a loop round `import_next`, which tests call directly."""
+
+    def __init__(self, path: Path, context: ImportContext) -> None:
+        self.path = path
+        self._context = context
+        self._file: _OpenFile | None = None
+        self._seen: Stat | None = None
+        self.source_id: str | None = None
+        self.problem = ""
+        """What keeps the file from being read, for people."""
+        self.already_imported = False
+        """All that was there when the file was first looked at had been read before."""
+        self.at_end = asyncio.Event()
+        """Set while there is nothing to read."""
+
+    async def run(self, stop: StopToken) -> None:
+        """Import and follow the file until the stop. What is wrong with the file is reported, not raised."""
+        backoff = Backoff()
+        try:
+            while not stop.is_set():
+                pause = 0.0
+                try:
+                    if await self.import_next(stop) is Step.AT_END:
+                        self.at_end.set()
+                        pause = self._context.options.poll_seconds
+                    backoff.reset()
+                except SourceError as error:
+                    await self._report(str(error))
+                    pause = self._context.options.poll_seconds
+                except StoreUnavailableError as error:
+                    await self._close()
+                    pause = backoff.seconds()
+                    if not isinstance(error, RecoveringError):
+                        log.warning("import waits", file=str(self.path), reason=str(error))
+                if pause:
+                    await stop.wait(pause)
+        finally:
+            await self._close()
+
+    async def import_next(self, stop: StopToken) -> Step:
+        """Queue the next piece; looks at the file first, if need be."""
+        if self._file is None:
+            if self._seen is not None and self._seen == _stat(self.path):
+                return Step.AT_END
+            self._file = await self._look()
+            if self._file is None:
+                return Step.AT_END
+        file = self._file
+        if not await self._keep_lease(file):
+            return Step.AT_END
+        piece = await anext(file.pieces, None)
+        if piece is None:
+            return await self._end(file)
+        self.at_end.clear()
+        self.problem = ""
+        if not await self._queue(file, piece, stop):
+            return Step.STOPPED
+        if piece.pause_seconds and await stop.wait(piece.pause_seconds):
+            return Step.STOPPED
+        return Step.MOVED
+
+    async def _look(self) -> _OpenFile | None:
+        """Find out what the file is and go to its checkpoint; None when there is nothing to read now."""
+        options = self._context.options
+        found = await find_source(self.path, self._context.registry, complete=options.complete)
+        source, first_look = found.source, self.source_id is None
+        self._seen = found.stat
+        if source is None:
+            return None
+        self.source_id = source.id
+        if found.reader is None or found.header is None:
+            if first_look and source.read.rows:
+                self.already_imported = True
+                log.info("already imported", file=str(self.path), source=source.id, rows=source.read.rows)
+            return None
+        lease = Lease(
+            self._context.redis,
+            redis_keys.source_lease(source.id),
+            redis_keys.source_holder(source.id),
+            options.lease_seconds,
+        )
+        if await lease.acquire(steal=options.alone):
+            found.reader.close()
+            self._seen = None
+            return None
+        pieces = Pieces(
+            found.reader,
+            found.header,
+            source.id,
+            options.limits,
+            self._context.slots,
+            options.block_bytes,
+        )
+        await self._context.registry.describe(source.id, problem="")
+        return _OpenFile(
+            reader=found.reader,
+            lease=lease,
+            cutting=pieces,
+            source=source.id,
+            position=source.read,
+            stat=found.stat,
+            pieces=pieces.after(source.read, options.replay_speed),
+            renew_at=time.monotonic() + options.lease_seconds / 3,
+        )
+
+    async def _end(self, file: _OpenFile) -> Step:
+        """All that was there is queued: note it, and see whether there is more by now."""
+        unfinished = await asyncio.to_thread(file.reader.unfinished)
+        await self._context.registry.describe(
+            file.source, size=file.reader.size, untouched=file.stat, problem=unfinished
+        )
+        stat = _stat(self.path)
+        if stat == file.stat or stat is None:
+            if unfinished:
+                file.pieces = self._pieces_on(file)
+            return Step.AT_END
+        if file.draining or not await asyncio.to_thread(file.reader.is_continued):
+            await self._close()
+            return Step.MOVED
+        file.draining = file.reader.is_replaced()
+        file.stat = stat
+        file.reader.forget_ahead()
+        file.pieces = self._pieces_on(file)
+        return Step.MOVED
+
+    def _pieces_on(self, file: _OpenFile) -> AsyncGenerator[Piece, None]:
+        return file.cutting.after(file.position, self._context.options.replay_speed)
+
+    async def _queue(self, file: _OpenFile, piece: Piece, stop: StopToken) -> bool:
+        """Push one piece, waiting while the queue is full; False when the stop came first."""
+        start = file.position.offset
+        end = piece.folded.advance(file.position, piece.digest)
+        element = await asyncio.to_thread(encode, BatchHeader(file.source, start, end), piece.folded.sums)
+        while True:
+            answer = await self._context.queue.enqueue(file.source, start, end, element, piece.folded.rejects)
+            if answer.ok or answer.moved_to == end.offset:
+                file.position = end
+                return True
+            if not answer.full:
+                log.warning("checkpoint is elsewhere; the file is looked at again", file=str(self.path))
+                await self._close()
+                return True
+            await self._keep_lease(file)
+            if await stop.wait(_FULL_WAIT_SECONDS):
+                return False
+
+    async def _keep_lease(self, file: _OpenFile) -> bool:
+        """False when another importer has taken the file over; then it is let go."""
+        now = time.monotonic()
+        if now < file.renew_at:
+            return True
+        file.renew_at = now + self._context.options.lease_seconds / 3
+        if await file.lease.renew():
+            return True
+        await self._close()
+        return False
+
+    async def _report(self, problem: str) -> None:
+        """Say once what is wrong with the file, and where its source is looked at."""
+        await self._close()
+        self._seen = None
+        self.at_end.set()
+        if problem == self.problem:
+            return
+        self.problem = problem
+        log.error(problem)
+        if self.source_id is not None:
+            try:
+                await self._context.registry.describe(self.source_id, problem=problem)
+            except StoreUnavailableError as error:
+                log.debug("the problem is not noted in Redis", reason=str(error))
+
+    async def _close(self) -> None:
+        """Let the file go; the next step looks at it anew."""
+        file, self._file, self._seen = self._file, None, None
+        if file is None:
+            return
+        await file.pieces.aclose()
+        file.reader.close()
+        try:
+            await file.lease.release()
+        except StoreUnavailableError as error:
+            log.debug("lease not given back; it expires", reason=str(error))
+
+
+def _stat(path: Path) -> Stat | None:
+    try:
+        return stat_of(path)
+    except OSError:
+        return None

@@ -1,0 +1,116 @@
+"""From a file's blocks to the pieces that are queued one by one: in order, read and folded ahead."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import NamedTuple
+
+from daybook.sources.fold import Folded, Limits, fold_within, overlong
+from daybook.sources.pacing import paced
+from daybook.sources.position import Position
+from daybook.sources.reader import Block, BlockReader
+from daybook.sources.records import Header
+
+_BLOCKS_AHEAD = 3
+
+
+class Piece(NamedTuple):
+    """What becomes one queue element."""
+
+    folded: Folded
+    digest: str
+    """SHA-256 of the source's content up to the piece's end."""
+    pause_seconds: float = 0.0
+    """To wait after it is queued."""
+
+
+class Pieces(NamedTuple):
+    """How a file is cut into pieces; nothing of it changes while the file is read."""
+
+    reader: BlockReader
+    header: Header
+    source: str
+    limits: Limits
+    slots: asyncio.Semaphore
+    """Blocks in memory at once, over all files."""
+    block_bytes: int
+
+    def fold(self, block: Block, line: int) -> list[Piece]:
+        """Blocks the thread that it runs in. `line` counts the source's lines before the block."""
+        if block.overlong:
+            return [Piece(overlong(block.data, block.size, self.source, line), block.digest)]
+        folded = fold_within(block.data, self.header.layout, self.source, line, self.limits)
+        if len(folded) == 1:
+            return [Piece(folded[0], block.digest)]
+        pieces, start, running = [], 0, block.hash_before.copy()
+        for part in folded:
+            running.update(block.data[start : start + part.size])
+            start += part.size
+            pieces.append(Piece(part, running.hexdigest()))
+        return pieces
+
+    async def after(self, position: Position, speed: float) -> AsyncGenerator[Piece, None]:
+        """All whole records that are there now after a position; the first piece of a file is its header."""
+        line = position.line
+        if position.offset == 0:
+            digest = await asyncio.to_thread(self.reader.pass_header, self.header.size)
+            line = self.header.lines
+            yield Piece(Folded({}, [], rows=0, lines=line, size=self.header.size), digest)
+        async with aclosing(self._at_pace(line, speed) if speed else self._at_full_speed(line)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _at_full_speed(self, line: int) -> AsyncGenerator[Piece, None]:
+        """All whole records that are there now; the next blocks are read and folded meanwhile."""
+        ahead: deque[asyncio.Future[list[Piece]]] = deque()
+        at_end = False
+        try:
+            while True:
+                while not at_end and len(ahead) < _BLOCKS_AHEAD and (not ahead or not self.slots.locked()):
+                    block = await self._next_block()
+                    if block is None:
+                        at_end = True
+                    else:
+                        ahead.append(asyncio.ensure_future(asyncio.to_thread(self.fold, block, line)))
+                        line += block.lines
+                if not ahead:
+                    return
+                for piece in await ahead[0]:
+                    yield piece
+                ahead.popleft()
+                self.slots.release()
+        finally:
+            for folding in ahead:
+                folding.cancel()
+                self.slots.release()
+
+    async def _next_block(self) -> Block | None:
+        """The next block, which holds a slot until it is queued."""
+        await self.slots.acquire()
+        block = None
+        try:
+            block = await asyncio.to_thread(self.reader.next_block, self.block_bytes)
+        finally:
+            if block is None:
+                self.slots.release()
+        return block
+
+    async def _at_pace(self, line: int, speed: float) -> AsyncGenerator[Piece, None]:
+        """All whole records that are there now, each with the pause that its rows ask for."""
+        while block := await asyncio.to_thread(self.reader.next_block, self.block_bytes):
+            if block.overlong:
+                yield self.fold(block, line)[0]
+                line += 1
+                continue
+            running = block.hash_before.copy()
+            for due in paced(block.data, self.header.layout, speed):
+                before = running.copy()
+                running.update(due.data)
+                lines = due.data.count(b"\n") + (not due.data.endswith(b"\n"))
+                part = Block(due.data, len(due.data), lines, running.hexdigest(), before)
+                *first, last = await asyncio.to_thread(self.fold, part, line)
+                for piece in first:
+                    yield piece
+                yield last._replace(pause_seconds=due.pause_seconds)
+                line += lines

@@ -1,0 +1,68 @@
+"""The stop token: every loop waits for work, for a tick or for this, whichever comes first."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class StopToken:
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Sleep at most `seconds`; True as soon as the stop is asked for."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def or_stop(self, work: Coroutine[Any, Any, Answer]) -> Answer | None:
+        """The work's answer, or None when the stop comes first; then the work is cancelled."""
+        working = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+class Backoff:
+    """Growing pauses between tries."""
+
+    def __init__(self, first: float = 0.1, longest: float = 3.0) -> None:
+        self._first, self._longest = first, longest
+        self._next = first
+
+    def seconds(self) -> float:
+        now, self._next = self._next, min(self._next * 2, self._longest)
+        return now
+
+    def reset(self) -> None:
+        self._next = self._first
+
+
+async def first_failure(*works: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines together; the first exception cancels the others and is raised as it is."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,98 @@
+"""Runs the service in this process: HTTP, workers, signals, and the two shutdown timeouts."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+
+from daybook.app import create_app
+from daybook.errors import ConfigurationError
+from daybook.lifespan import running_service
+from daybook.pipeline.stop import StopToken
+from daybook.pipeline.supervisor import Supervisor
+from daybook.settings import Settings
+
+log = structlog.get_logger("daybook")
+
+FORCED_EXIT_CODE = 3
+_HTTP_SHARE_OF_GRACE = 0.5
+"""Of the graceful time, for open connections; the workers stop at the same time."""
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `serve`, which also knows the workers and exits with 0."""
+        yield
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; queues are kept.
+
+    Raises ConfigurationError when the service must not start or go on. Ends the process with code 3 if it
+    is not done within GracefulShutDownTimeout + ForceShutDownTimeout.
+    """
+    stop = StopToken()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor(stop)
+    with _listening_socket(settings) as listener:
+        async with running_service(settings, supervisor) as services:
+            config = uvicorn.Config(
+                create_app(services),
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                timeout_graceful_shutdown=settings.graceful_shutdown_seconds * _HTTP_SHARE_OF_GRACE,  # type: ignore[arg-type]
+            )
+            server = _Server(config)
+            stopping = asyncio.create_task(_stop_server(stop, server, settings))
+            host, port = listener.getsockname()[:2]
+            log.info("Daybook answers; stop it with Ctrl-C", address=f"http://{host}:{port}")
+            await server.serve(sockets=[listener])
+            stop.set()
+            await stopping
+    if supervisor.fatal is not None:
+        raise supervisor.fatal
+
+
+async def _stop_server(stop: StopToken, server: uvicorn.Server, settings: Settings) -> None:
+    await stop.wait()
+    log.info("stopping")
+    _end_by_force_after(settings.graceful_shutdown_seconds + settings.force_shutdown_seconds)
+    server.should_exit = True
+
+
+def _end_by_force_after(seconds: float) -> None:
+    def end() -> None:
+        sys.stderr.write(f"daybook: not done {seconds:g} s after the stop signal: ended by force\n")
+        sys.stderr.flush()
+        os._exit(FORCED_EXIT_CODE)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+@contextlib.contextmanager
+def _listening_socket(settings: Settings) -> Iterator[socket.socket]:
+    host, port = settings.http_host, settings.http_port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigurationError(f"HttpHost={host!r}, HttpPort={port}: {error.strerror}") from error
+    with listener:
+        yield listener

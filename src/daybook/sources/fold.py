@@ -1,0 +1,143 @@
+"""From a block of records to what it adds up to."""
+
+from typing import NamedTuple
+
+from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
+from daybook.sources.fast_columns import fold_columns
+from daybook.sources.position import Position, Reject, raw_text
+from daybook.sources.reader import MAX_LINE_BYTES
+from daybook.sources.records import Layout, Record, aligned_end, parse_row, record_at, records, split_lines
+
+
+class Limits(NamedTuple):
+    """What one batch may hold at most; a block with more is halved (a single record always passes)."""
+
+    buckets: int
+    rejects: int
+
+
+class Folded(NamedTuple):
+    """A run of whole records: its exact sums, its rejects, its extent."""
+
+    sums: Sums
+    rejects: list[Reject]
+    rows: int
+    """Records, the rejected ones included."""
+    lines: int
+    size: int
+    """Bytes."""
+
+    def advance(self, start: Position, digest: str) -> Position:
+        totals = dict.fromkeys(("deposits", "withdrawals"), 0)
+        for bucket, cells in self.sums.items():
+            totals[bucket.type] += sum(cell.units for cell in cells.values())
+        return start.advanced(
+            size=self.size,
+            lines=self.lines,
+            rows=self.rows,
+            rejected=len(self.rejects),
+            digest=digest,
+            **totals,
+        )
+
+
+def fold_within(block: bytes, layout: Layout, source: str, line: int, limits: Limits) -> list[Folded]:
+    """The block's records in order, folded, in as few parts as the limits allow.
+
+    `line` counts the lines of the source before the block.
+    """
+    folded = fold(block, layout, source, line)
+    if len(folded.sums) <= limits.buckets and len(folded.rejects) <= limits.rejects:
+        return [folded]
+    middle = aligned_end(block[: len(block) // 2], final=False) or len(next(records(block, final=True)).raw)
+    if middle == len(block):
+        return [folded]
+    first = fold_within(block[:middle], layout, source, line, limits)
+    lines = sum(part.lines for part in first)
+    return first + fold_within(block[middle:], layout, source, line + lines, limits)
+
+
+def overlong(beginning: bytes, size: int, source: str, line: int) -> Folded:
+    """A line that is too long to be held, as the one reject that it is."""
+    reason = f"line is longer than {MAX_LINE_BYTES} bytes: {size}"
+    return Folded({}, [Reject(source, line + 1, raw_text(beginning), reason)], rows=1, lines=1, size=size)
+
+
+def fold(block: bytes, layout: Layout, source: str, line: int) -> Folded:
+    """What whole records add up to. Everything in the block is counted: as a row or as a reject."""
+    lines = block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
+    plain = b'"' not in block and block.endswith(b"\n")
+    fast = fold_columns(block, lines, layout) if plain else None
+    if fast is not None and not fast.doubtful:
+        return Folded(fast.sums, [], fast.rows, lines, len(block))
+    judged = _Judged(layout, source, line)
+    every_line = split_lines(block)
+    if fast is not None:
+        judged.add_sure(fast.sums, fast.rows)
+        for index in fast.doubtful:
+            judged.add_record(_record(every_line, index), index)
+    else:
+        _fold_mixed(every_line, layout, judged)
+    return Folded(judged.sums, judged.sorted_rejects(), judged.rows, lines, len(block))
+
+
+def _fold_mixed(lines: list[bytes], layout: Layout, judged: "_Judged") -> None:
+    """A block with quotes or with too many fields: the lines without either still go the fast way."""
+    plain: list[int] = []
+    index = 0
+    while index < len(lines):
+        line = lines[index]
+        if b'"' not in line and line.endswith(b"\n") and line.count(b",") == layout.width - 1:
+            plain.append(index)
+            index += 1
+        else:
+            record = _record(lines, index)
+            judged.add_record(record, index)
+            index += record.lines
+    fast = fold_columns(b"".join(lines[index] for index in plain), len(plain), layout) if plain else None
+    if fast is not None:
+        judged.add_sure(fast.sums, fast.rows)
+        plain = [plain[index] for index in fast.doubtful]
+    for index in plain:
+        judged.add_record(_record(lines, index), index)
+
+
+def _record(lines: list[bytes], index: int) -> Record:
+    record = record_at(lines, index, final=True)
+    if record is None:
+        raise AssertionError("a final block has no incomplete record")
+    return record
+
+
+class _Judged:
+    """Collects the rows that were judged one by one."""
+
+    def __init__(self, layout: Layout, source: str, line: int) -> None:
+        self.layout = layout
+        self.source = source
+        self.line = line
+        self.sums: Sums = {}
+        self.rows = 0
+        self.rejects: list[Reject] = []
+
+    def add_sure(self, sums: Sums, rows: int) -> None:
+        self.rows += rows
+        for bucket, cells in sums.items():
+            add_cells(self.sums, bucket, cells.items())
+
+    def add_record(self, record: Record, index: int) -> None:
+        if record.fields is None and not record.reason:
+            return
+        self.rows += 1
+        try:
+            if record.fields is None:
+                raise ValueError(record.reason)  # noqa: TRY301 - one place turns reasons into rejects
+            row = parse_row(record.fields, self.layout)
+        except ValueError as error:
+            number = self.line + index + 1
+            self.rejects.append(Reject(self.source, number, raw_text(record.raw), str(error)))
+        else:
+            add_cells(self.sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
+
+    def sorted_rejects(self) -> list[Reject]:
+        return sorted(self.rejects, key=lambda reject: reject.line)

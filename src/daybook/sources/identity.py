@@ -1,0 +1,107 @@
+"""Which file is which source: by content, never by path or inode alone (design, section 1)."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from daybook.errors import SourceError
+from daybook.sources.files import ContentFile, Stat, stat_of
+from daybook.sources.source import Source
+
+HEAD_BYTES = 4096
+
+
+class Identity(NamedTuple):
+    source: Source | None
+    """None: new content."""
+    head: bytes
+    size: int
+    """Bytes of content."""
+    stat: Stat
+    """Of the file, taken before its content was read."""
+    replaces: Source | None = None
+    """The source that this path named so far, when the file is another one by now."""
+
+
+def identify(path: Path, known: Sequence[Source]) -> Identity:
+    """Compare a file with all known sources. Blocks; reads the file up to the farthest checkpoint.
+
+    Raises SourceError when it cannot be read, or when it holds only a beginning of what was already read
+    from this path: such a file is being written again or was cut, and none of its rows is new.
+    """
+    stat = _stat(path)
+    same_path = [source for source in known if source.path == str(path)]
+    for source in same_path:
+        if source.untouched == stat:
+            return Identity(source, source.head, source.size, stat)
+    content = ContentFile(path)
+    try:
+        return _compare(content, stat, known, same_path)
+    finally:
+        content.close()
+
+
+def _stat(path: Path) -> Stat:
+    try:
+        return stat_of(path)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from error
+
+
+def _compare(
+    content: ContentFile, stat: Stat, known: Sequence[Source], same_path: Sequence[Source]
+) -> Identity:
+    path = content.path
+    head = content.read_at(0, HEAD_BYTES)
+    candidates = [source for source in known if source.path and head.startswith(source.head)]
+    size = content.size()
+    digests = content.digests(source.read.offset for source in candidates)
+    matching = [
+        source
+        for source in candidates
+        if source.read.offset == 0 or digests.get(source.read.offset) == source.read.digest
+    ]
+    for source in sorted(matching, key=lambda s: (s.read.offset, s.path == str(path)), reverse=True):
+        whole = source.read.offset == size and source.read.offset > 0
+        if whole or source.path == str(path) or _has_moved(source) or _is_copy(content, source, size):
+            return Identity(source, head, size, stat)
+    latest = max(same_path, key=lambda source: source.order, default=None)
+    if (
+        latest is not None
+        and size < latest.read.offset
+        and size > 0
+        and latest.head.startswith(head[: len(latest.head)])
+    ):
+        raise SourceError(
+            f"{path}: truncated: holds {size} bytes, but {latest.read.offset} were read from it and count; "
+            f"nothing more is read until it has grown again or its beginning differs"
+        )
+    return Identity(None, head, size, stat, replaces=latest)
+
+
+def _has_moved(source: Source) -> bool:
+    """Whether the file at the source's own path is another one by now, or gone."""
+    if source.read.offset == 0:
+        return not os.path.exists(source.path)  # noqa: PTH110 - a path as text
+    try:
+        content = ContentFile(Path(source.path))
+    except SourceError:
+        return not os.path.exists(source.path)  # noqa: PTH110
+    try:
+        digests = content.digests([source.read.offset])
+        return digests.get(source.read.offset) != source.read.digest
+    finally:
+        content.close()
+
+
+def _is_copy(content: ContentFile, source: Source, size: int) -> bool:
+    """Whether the file's whole content equals the whole of the file that the source is being read from."""
+    try:
+        other = ContentFile(Path(source.path))
+    except SourceError:
+        return False
+    try:
+        return other.size() == size and other.digests([size]) == content.digests([size])
+    finally:
+        other.close()

@@ -1,0 +1,41 @@
+"""When rows are due: `sleep_ms` is the pause after a row."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from daybook.sources.records import Layout, records
+
+TICK_SECONDS = 0.1
+"""Rows whose pauses add up to this are pushed together."""
+
+_LONGEST_PAUSE_SECONDS = 3600.0
+
+
+class Due(NamedTuple):
+    data: bytes
+    """Whole records."""
+    pause_seconds: float
+    """To wait after they are pushed."""
+
+
+def paced(block: bytes, layout: Layout, speed: float) -> Iterator[Due]:
+    """The block in pieces of about one tick. A pause that is no whole number counts as none."""
+    start = end = 0
+    pause = 0.0
+    for record in records(block, final=True):
+        end += len(record.raw)
+        pause += _pause_seconds(record.fields, layout) / speed
+        if pause >= TICK_SECONDS:
+            yield Due(block[start:end], pause)
+            start, pause = end, 0.0
+    if start < end:
+        yield Due(block[start:end], pause)
+
+
+def _pause_seconds(fields: list[str] | None, layout: Layout) -> float:
+    if fields is None or layout.sleep_ms is None or len(fields) <= layout.sleep_ms:
+        return 0.0
+    text = fields[layout.sleep_ms]
+    if not (text.isascii() and text.isdigit()):
+        return 0.0
+    return min(float(text) / 1000, _LONGEST_PAUSE_SECONDS)

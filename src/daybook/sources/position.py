@@ -1,0 +1,62 @@
+"""How far a source is read: the one thing that a checkpoint and a ledger are."""
+
+import msgspec
+
+from daybook.domain.money import format_units, parse_total
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Everything of a source before one byte, added up. The empty position is the file's beginning."""
+
+    offset: int = 0
+    """Bytes of (decompressed) content; of the queue's pseudo-source: elements."""
+    line: int = 0
+    """Lines before `offset`; the record that begins there stands in line `line + 1`."""
+    rows: int = 0
+    """Records read: valid and rejected ones."""
+    rejected: int = 0
+    deposits: str = "0.00"
+    """Control total of the valid deposits, exact decimal text."""
+    withdrawals: str = "0.00"
+    digest: str = ""
+    """SHA-256 (hex) of the content before `offset`."""
+
+    def advanced(
+        self, *, size: int, lines: int, rows: int, rejected: int, deposits: int, withdrawals: int, digest: str
+    ) -> "Position":
+        """The position after `size` further bytes; the control totals are given in units of 10^-8."""
+        return Position(
+            offset=self.offset + size,
+            line=self.line + lines,
+            rows=self.rows + rows,
+            rejected=self.rejected + rejected,
+            deposits=format_units(parse_total(self.deposits) + deposits),
+            withdrawals=format_units(parse_total(self.withdrawals) + withdrawals),
+            digest=digest,
+        )
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @staticmethod
+    def from_json(text: bytes) -> "Position":
+        return msgspec.json.decode(text, type=Position)
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """A row that breaks a rule, as it stood in its source."""
+
+    source: str
+    line: int
+    """Line number in the file, from 1; of the queue: number of the transaction, from 1."""
+    raw: str
+    """The row's text; bytes that are no UTF-8 stand as `\\xNN`; at most `RAW_LIMIT` characters."""
+    reason: str
+
+
+RAW_LIMIT = 4096
+
+
+def raw_text(raw: bytes) -> str:
+    """The row as text, without its line end, cut at `RAW_LIMIT`."""
+    return raw[: RAW_LIMIT + 2].rstrip(b"\r\n").decode("utf-8", "backslashreplace")[:RAW_LIMIT]

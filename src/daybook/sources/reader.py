@@ -1,0 +1,194 @@
+"""Reads a file in blocks of whole records, and keeps the running hash of what it gave out."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from daybook.errors import SourceError
+from daybook.sources.files import ContentFile, stat_of
+from daybook.sources.position import RAW_LIMIT
+from daybook.sources.records import EXPECTED_HEADER, Header, aligned_end, read_header
+
+MAX_LINE_BYTES = 1 << 20
+"""A longer line is rejected as one record, without being held in memory."""
+
+_HEAD_BYTES = 1 << 16
+_TAIL_BYTES = 4096
+_STILL_SECONDS = 2.0
+
+
+class Block(NamedTuple):
+    data: bytes
+    """Whole records; of an overlong line only its first bytes."""
+    size: int
+    """Bytes of content that the block stands for."""
+    lines: int
+    digest: str
+    """SHA-256 of the source's content up to the block's end."""
+    hash_before: "hashlib._Hash"
+    """The running hash at the block's beginning, to find the digest at a place inside it."""
+    overlong: bool = False
+
+
+class BlockReader:
+    """Gives the records of one file from an offset on. Every call blocks: use it in a thread.
+
+    `complete` says that a last line without a line end is a whole one (a gzip stream's always is, once the
+    stream has ended); else such a line waits for its end. A quote that is still open at the end counts
+    as malformed once nobody has written to the file for 2 seconds.
+    """
+
+    def __init__(self, path: Path, *, complete: bool = False) -> None:
+        self.path = path
+        self._file = ContentFile(path)
+        self._complete = complete
+        self._hasher = hashlib.sha256()
+        self._ahead = b""
+        self._tail = b""
+        self.offset = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of content seen so far, given out or not."""
+        return self.offset + len(self._ahead)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def is_replaced(self) -> bool:
+        """Whether the path names another file by now, or none."""
+        return self._file.is_replaced()
+
+    def is_continued(self) -> bool:
+        """Whether the bytes right before the offset are still those that were read.
+
+        This is the cheap check while a file is followed; `identify` compares all of them.
+        """
+        before = self.offset - len(self._tail)
+        return not self._file.compressed and self._file.read_at(before, len(self._tail)) == self._tail
+
+    def header(self) -> Header | None:
+        """The file's header; None while it is not there in full. To be called before any block is read."""
+        head = self._peek(_HEAD_BYTES)
+        if not head:
+            return None
+        at_end = len(head) < _HEAD_BYTES
+        header = read_header(head, str(self.path), final=at_end and self._is_final())
+        if header is None and not at_end:
+            raise SourceError(
+                f"{self.path}: no header in the first {_HEAD_BYTES} bytes; expected {EXPECTED_HEADER}"
+            )
+        return header
+
+    def skip_to(self, offset: int, digest: str) -> None:
+        """Go on from a later offset; raises SourceError unless the bytes before it have that digest."""
+        while self.offset < offset and (piece := self._peek(MAX_LINE_BYTES)[: offset - self.offset]):
+            self._take(len(piece))
+        if self.offset != offset or (offset and self._hasher.hexdigest() != digest):
+            raise SourceError(f"{self.path}: its first {offset} bytes are not the ones that were read")
+
+    def pass_header(self, size: int) -> str:
+        """Go past the header; the digest after it."""
+        self._peek(size)
+        self._take(size)
+        return self._hasher.hexdigest()
+
+    def next_block(self, block_bytes: int) -> Block | None:
+        """The next records, about `block_bytes` of them; None when there is no whole record now."""
+        wanted = max(block_bytes, MAX_LINE_BYTES + 1)
+        data = self._peek(wanted)
+        at_end = len(data) < wanted
+        long_at = _overlong_line(data)
+        if long_at == 0:
+            return self._skip_line()
+        if long_at is not None:
+            end = aligned_end(data[:long_at], final=True)
+        else:
+            end = self._end_of_records(data, at_end=at_end)
+        if end == 0:
+            return None
+        return self._give(data[:end], end)
+
+    def unfinished(self) -> str:
+        """Why the bytes after the last record are not counted, for people; empty if there are none."""
+        rest = self._peek(MAX_LINE_BYTES)
+        if not rest:
+            return ""
+        if not rest.endswith(b"\n"):
+            return "the last line has no line end and waits for it"
+        return "a quoted field at the end is still open"
+
+    def forget_ahead(self) -> None:
+        """Read the bytes after the offset anew: they may have changed while nobody looked."""
+        if not self._file.compressed:
+            self._ahead = b""
+
+    def _give(self, data: bytes, size: int, *, overlong: bool = False) -> Block:
+        before, end = self._hasher.copy(), self.offset + size
+        while self.offset < end:
+            self._take(len(self._peek(min(len(data) or MAX_LINE_BYTES, end - self.offset))))
+        lines = 1 if overlong else data.count(b"\n") + (not data.endswith(b"\n"))
+        return Block(data, size, lines, self._hasher.hexdigest(), before, overlong)
+
+    def _end_of_records(self, data: bytes, *, at_end: bool) -> int:
+        if at_end and self._is_final():
+            return aligned_end(data, final=True)
+        end = aligned_end(data, final=False)
+        if end == 0 and at_end and self._is_still():
+            end = aligned_end(data[: data.rfind(b"\n") + 1], final=True)
+        return end
+
+    def _is_final(self) -> bool:
+        return self._complete or self._file.ended
+
+    def _is_still(self) -> bool:
+        try:
+            return time.time() - stat_of(self.path).modified_ns / 1e9 > _STILL_SECONDS
+        except OSError:
+            return True
+
+    def _peek(self, size: int) -> bytes:
+        """The next `size` bytes, fewer only at the end, without going past them."""
+        while len(self._ahead) < size:
+            piece = self._file.read_at(self.size, size - len(self._ahead))
+            if not piece:
+                break
+            self._ahead += piece
+        return self._ahead[:size]
+
+    def _take(self, size: int) -> None:
+        piece, self._ahead = self._ahead[:size], self._ahead[size:]
+        self._hasher.update(piece)
+        self._tail = (self._tail + piece[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+        self.offset += len(piece)
+
+    def _skip_line(self) -> Block | None:
+        """Pass over an overlong line; None while its end is not there."""
+        if not (end := self._end_of_line()):
+            return None
+        return self._give(self._peek(RAW_LIMIT), end - self.offset, overlong=True)
+
+    def _end_of_line(self) -> int:
+        """The offset after the line that begins here, found without holding it; 0 while it has no end."""
+        with_file = ContentFile(self.path)
+        try:
+            position = self.offset
+            while piece := with_file.read_at(position, MAX_LINE_BYTES):
+                if end := piece.find(b"\n") + 1:
+                    return position + end
+                position += len(piece)
+            return position if self._complete or with_file.ended else 0
+        finally:
+            with_file.close()
+
+
+def _overlong_line(data: bytes) -> int | None:
+    """Where a line of more than `MAX_LINE_BYTES` begins, if one does."""
+    start = 0
+    while len(data) - start > MAX_LINE_BYTES:
+        end = data.rfind(b"\n", start, start + MAX_LINE_BYTES)
+        if end < 0:
+            return start
+        start = end + 1
+    return None

@@ -1,0 +1,163 @@
+"""CSV records one by one: the reference reader, which judges every row that the fast one is not sure of."""
+
+import csv
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from daybook.domain.money import parse_amount
+from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
+from daybook.errors import SourceError
+
+MAX_RECORD_BYTES = 1 << 16
+"""A longer record is rejected; an open quote is looked for this far and no farther."""
+
+REQUIRED = ("timestamp", "type", "payment_method", "amount")
+EXPECTED_HEADER = "timestamp,type,payment_method,amount[,sleep_ms] (any order, further columns are ignored)"
+_BOM = b"\xef\xbb\xbf"
+
+
+class Layout(NamedTuple):
+    """Which column stands where."""
+
+    width: int
+    timestamp: int
+    type: int
+    payment_method: int
+    amount: int
+    sleep_ms: int | None
+
+
+class Record(NamedTuple):
+    raw: bytes
+    lines: int
+    fields: list[str] | None
+    """None when the record has no fields to look at; then `reason` says why."""
+    reason: str = ""
+
+
+class Header(NamedTuple):
+    layout: Layout
+    size: int
+    """Bytes, a byte order mark included."""
+    lines: int
+
+
+def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
+    """The header at the beginning of a file's bytes; None while it is not complete.
+
+    Raises SourceError, naming the file and the expected header, when it is a wrong one.
+    """
+    mark = len(_BOM) if head.startswith(_BOM) else 0
+    record = next(records(head[mark:], final=final), None)
+    if record is None:
+        return None
+    names = [name.strip().lower() for name in record.fields or []]
+    missing = [name for name in REQUIRED if names.count(name) != 1]
+    if missing:
+        found = raw_text_line(record.raw)
+        raise SourceError(
+            f"{path}: wrong header {found!r}: need exactly one column {', '.join(missing)}; "
+            f"expected {EXPECTED_HEADER}"
+        )
+    sleep_ms = names.index("sleep_ms") if "sleep_ms" in names else None
+    layout = Layout(width=len(names), sleep_ms=sleep_ms, **{name: names.index(name) for name in REQUIRED})
+    return Header(layout, mark + len(record.raw), record.lines)
+
+
+def raw_text_line(raw: bytes) -> str:
+    shown = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+    return shown if len(shown) <= 120 else f"{shown[:120]}…"  # noqa: PLR2004 - fits one line of a log
+
+
+def split_lines(block: bytes) -> list[bytes]:
+    """The lines of `block`, each with its line end; the last may have none."""
+    *lines, rest = block.split(b"\n")
+    lines = [line + b"\n" for line in lines]
+    return [*lines, rest] if rest else lines
+
+
+def records(block: bytes, *, final: bool) -> Iterator[Record]:
+    """The complete records of `block`, in order; blank lines come with no fields and no reason.
+
+    A record whose quotes are malformed is given as its first physical line, with a reason, and reading
+    goes on with the next line. What is incomplete at the end (no line end, an open quote that later
+    bytes may close) is not given, unless the block is `final`.
+    """
+    lines = split_lines(block)
+    if lines and not final and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    index = 0
+    while index < len(lines):
+        record = record_at(lines, index, final=final)
+        if record is None:
+            return
+        yield record
+        index += record.lines
+
+
+def record_at(lines: list[bytes], index: int, *, final: bool) -> Record | None:
+    """The record that begins at a line; None when it may go on past the last line."""
+    if b'"' in lines[index]:
+        return _quoted(lines, index, final=final)
+    return _unquoted(lines[index])
+
+
+def aligned_end(block: bytes, *, final: bool) -> int:
+    """Where the last complete record of a block ends."""
+    if b'"' in block or final:
+        return sum(len(record.raw) for record in records(block, final=final))
+    return block.rfind(b"\n") + 1
+
+
+def _unquoted(line: bytes) -> Record:
+    content = line.rstrip(b"\r\n")
+    if not content:
+        return Record(line, 1, None)
+    try:
+        return Record(line, 1, content.decode().split(","))
+    except UnicodeDecodeError:
+        return Record(line, 1, None, "bytes are not UTF-8")
+
+
+def _quoted(lines: list[bytes], index: int, *, final: bool) -> Record | None:
+    """The record that begins at a line with a quote; None when it may go on past the last line."""
+    taken: list[bytes] = []
+    ran_out = False
+
+    def feed() -> Iterator[str]:
+        nonlocal ran_out
+        size = 0
+        for line in islice(lines, index, None):
+            size += len(line)
+            if taken and size > MAX_RECORD_BYTES:
+                return
+            taken.append(line)
+            yield line.decode("utf-8", "surrogateescape")
+        ran_out = True
+
+    try:
+        fields = next(csv.reader(feed(), strict=True))
+    except csv.Error:
+        if ran_out and not final and sum(map(len, taken)) <= MAX_RECORD_BYTES:
+            return None
+        return Record(lines[index], 1, None, "quotes are malformed")
+    raw = b"".join(taken)
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return Record(raw, len(taken), None, "bytes are not UTF-8")
+    return Record(raw, len(taken), fields)
+
+
+def parse_row(fields: list[str], layout: Layout) -> Transaction:
+    """The transaction in a row's fields; raises ValueError with the reason when it breaks a rule."""
+    if len(fields) != layout.width:
+        few = "few" if len(fields) < layout.width else "many"
+        raise ValueError(f"too {few} fields: {len(fields)} instead of {layout.width}")
+    return Transaction(
+        parse_day(fields[layout.timestamp]),
+        parse_type(fields[layout.type]),
+        check_payment_method(fields[layout.payment_method]),
+        parse_amount(fields[layout.amount]),
+    )

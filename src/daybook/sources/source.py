@@ -1,0 +1,45 @@
+"""What Daybook knows of one source."""
+
+import msgspec
+
+from daybook.sources.files import Stat
+from daybook.sources.position import Position
+
+QUEUE_SOURCE = "queue"
+"""The pseudo-source of transactions that other producers push."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    id: str
+    path: str
+    head: bytes
+    """The content's first bytes (at most `identity.HEAD_BYTES`), as they were when it became known."""
+    read: Position = Position()
+    """The checkpoint: up to here the rows are queued."""
+    applied: Position = Position()
+    """The ledger: up to here the rows are in the buckets."""
+    size: int = 0
+    """Bytes of content when it was last looked at; 0 for the queue."""
+    untouched: Stat | None = None
+    """The file as it was when its last byte had been read; None before."""
+    problem: str = ""
+    """What keeps the rest from being read, for people; empty when nothing does."""
+    order: int = 0
+    """Grows with each source that became known."""
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are queued and neither applied nor rejected yet."""
+        return self.read.rows - self.read.rejected - (self.applied.rows - self.applied.rejected)
+
+    @property
+    def complete(self) -> bool:
+        return self.read.offset >= self.size and self.applied.offset == self.read.offset
+
+    @property
+    def state(self) -> str:
+        if self.problem:
+            return "stopped"
+        if self.complete:
+            return "done"
+        return "reading" if self.read.offset < self.size else "applying"

@@ -1,0 +1,88 @@
+"""The archive's protocol: where buckets, ledgers and rejects are kept for good.
+
+Every implementation passes `tests/contracts/test_archive.py`.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import NamedTuple, Protocol
+
+from daybook.domain.bucket import Bucket, BucketState
+from daybook.sources.position import Reject
+from daybook.sources.source import Source
+
+
+class ArchivedSource(NamedTuple):
+    source: Source
+    revision: int
+    """Grows with every change in Redis; the archive never goes back to a lower one of the same snapshot."""
+
+
+class Snapshot(NamedTuple):
+    """A consistent state of everything that changed: the sums hold exactly the rows before the ledgers."""
+
+    number: int
+    buckets: dict[Bucket, BucketState]
+    """Each in full."""
+    sources: list[ArchivedSource]
+    rejects: list[Reject]
+    reject_bytes: int = 0
+    """What the rejects take in Redis."""
+
+
+class ArchiveState(NamedTuple):
+    id: str
+    """Chosen at random when the archive is created."""
+    snapshot: int
+    """Number of the last snapshot that it holds in full; 0 before the first."""
+
+
+class Written(NamedTuple):
+    inserted: int
+    updated: int
+    matched: int
+    """Buckets that the archive already held at this version or a newer one."""
+
+
+class Archive(Protocol):
+    """All calls raise StoreUnavailableError while the store does not answer; nothing is half done then:
+    either the next `open` finishes a write, or it never happened.
+    """
+
+    name: str
+    """For messages: `SQLite`, `MongoDB`."""
+
+    async def open(self) -> ArchiveState:
+        """Become the one dumper: create what is missing, raise the epoch, finish an interrupted write.
+
+        From then on every other object that had opened it is refused with FencedError. Idempotent.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Return if the store answers."""
+        ...
+
+    async def write(self, snapshot: Snapshot) -> Written:
+        """Store a snapshot as a whole. Safe to call again with the same snapshot.
+
+        Raises FencedError when another object has opened the archive since.
+        """
+        ...
+
+    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
+        """Those of the buckets that it holds, in full, in one query."""
+        ...
+
+    def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, BucketState]]:
+        """All buckets of a range of days, both ends included, by day."""
+        ...
+
+    async def sources(self) -> list[ArchivedSource]:
+        """All sources, the queue's own included, as of the last snapshot."""
+        ...
+
+    async def rejects(self, source_id: str, first: int, number: int) -> list[Reject]:
+        """Up to `number` rejects of a source from the `first` (0-based) on, by line."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,303 @@
+"""The resident buckets in Redis, and the scripts that change them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from daybook.domain.bucket import Bucket, BucketState, Cell, Cells
+from daybook.domain.money import format_units, parse_total
+from daybook.errors import LaneLostError, RecoveringError
+from daybook.sources.batch_codec import ARROW_STREAM_MAGIC
+from daybook.sources.position import Position, Reject
+from daybook.sources.source import QUEUE_SOURCE, Source
+from daybook.stores import redis_keys
+from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot
+from daybook.stores.connection import Argument, RedisConnection, translated
+from daybook.stores.source_registry import fields_of, flat, source_from
+
+_BUCKETS_PER_READ = 500
+
+
+class LedgerMove(NamedTuple):
+    source: str
+    expected: int
+    """The ledger's offset before."""
+    position: Position
+
+    @property
+    def own_checkpoint(self) -> bool:
+        """Files have a checkpoint that the importer moves; the queue's own source has none."""
+        return self.source != QUEUE_SOURCE
+
+
+class BucketWrite(NamedTuple):
+    bucket: Bucket
+    expected: int | None
+    """The version that Redis must hold; None: not resident."""
+    state: BucketState
+    """The new version and the cells to set: all of them, when the bucket becomes resident by this."""
+
+
+class Commit(NamedTuple):
+    sequence: int
+    trim: int
+    """Elements that leave the queue's end."""
+    freed_bytes: int
+    """Bytes of the batches among them."""
+    ledgers: Sequence[LedgerMove]
+    buckets: Sequence[BucketWrite]
+    rejects: Sequence[Reject]
+
+
+class Committed(NamedTuple):
+    stale: list[Bucket]
+    """Not at the expected version; nothing was written then. Empty: committed, now or by an earlier try."""
+
+
+class RedisState(NamedTuple):
+    """What tells whether Redis and the archive belong together."""
+
+    archive: str
+    snapshot: int
+    settled: int
+
+
+class HotAggregates:
+    """Buckets of one lane. Methods that write take the lane's token and raise LaneLostError if it is void."""
+
+    def __init__(self, redis: RedisConnection, queue_key: str) -> None:
+        self._redis = redis
+        self._queue_key = queue_key
+
+    async def sequence(self) -> int:
+        """Of the last commit."""
+        return int(await self._redis.command("HGET", redis_keys.LANE, "sequence") or 0)
+
+    async def state(self) -> RedisState | None:
+        """None when Redis was never used or was wiped."""
+        archive, snapshot, settled = await self._redis.command(
+            "HMGET", redis_keys.STATE, "archive", "snapshot", "settled"
+        )
+        return (
+            None if archive is None else RedisState(archive.decode(), int(snapshot or 0), int(settled or 0))
+        )
+
+    async def commit(self, token: str, commit: Commit) -> Committed:
+        """Apply a commit exactly once. To be called again, unchanged, after a lost reply."""
+        packed = [msgspec.json.encode(reject) for reject in commit.rejects]
+        keys = [
+            redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.VERSIONS, redis_keys.CHANGED,
+            redis_keys.DIRTY, redis_keys.RESIDENT, redis_keys.CHANGED_SOURCES, redis_keys.REJECTS,
+            *(redis_keys.source(move.source) for move in commit.ledgers),
+        ]  # fmt: skip
+        arguments: list[Argument] = [
+            token, commit.sequence, commit.trim, commit.freed_bytes, sum(map(len, packed)),
+            len(commit.ledgers), len(commit.buckets), len(packed),
+        ]  # fmt: skip
+        for move in commit.ledgers:
+            position = move.position
+            arguments += [
+                move.source, move.expected, position.offset, position.to_json(), int(not move.own_checkpoint),
+            ]  # fmt: skip
+        for write in commit.buckets:
+            keys += [redis_keys.totals(write.bucket), redis_keys.counts(write.bucket)]
+            arguments += _bucket_arguments(write)
+        answer = await self._redis.run("commit", keys, [*arguments, *packed])
+        match answer[0]:
+            case b"ok" | b"done":
+                return Committed([])
+            case b"stale":
+                return Committed([redis_keys.bucket_of(name.decode()) for name in answer[1:]])
+            case word:
+                raise LaneLostError(f"the queue's lane is lost: {word.decode()}")
+
+    async def read(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
+        """Those of the buckets that are resident, each in full."""
+        wanted = list(buckets)
+        found: dict[Bucket, BucketState] = {}
+        for first in range(0, len(wanted), _BUCKETS_PER_READ):
+            part = wanted[first : first + _BUCKETS_PER_READ]
+            answers = await self._redis.run(
+                "read",
+                [redis_keys.VERSIONS],
+                [redis_keys.TOTALS_PREFIX, redis_keys.COUNTS_PREFIX, *map(redis_keys.bucket_name, part)],
+            )
+            for bucket, answer in zip(part, answers, strict=True):
+                if answer:
+                    found[bucket] = _bucket_state(*answer)
+        return found
+
+    async def resident(self, first_day: str, last_day: str) -> list[Bucket]:
+        """The resident buckets of a range of days, both ends included, by day.
+
+        Raises RecoveringError while Redis' state is not restored.
+        """
+        with translated():
+            async with self._redis.client.pipeline(transaction=False) as pipe:
+                pipe.exists(redis_keys.STATE)
+                pipe.execute_command("ZRANGE", redis_keys.RESIDENT, f"[{first_day}", f"[{last_day};", "BYLEX")
+                known, names = await pipe.execute()
+        if not known:
+            raise RecoveringError("Redis' state is not restored yet")
+        return [redis_keys.bucket_of(name.decode()) for name in names]
+
+    async def reject_bytes(self) -> int:
+        """Of the rejects that wait for the archive."""
+        return int(await self._redis.command("HGET", redis_keys.STATE, "reject_bytes") or 0)
+
+    async def resident_count(self) -> int:
+        return int(await self._redis.command("HLEN", redis_keys.VERSIONS))
+
+    async def longest_unchanged(self, number: int) -> list[Bucket]:
+        names = await self._redis.command("ZRANGE", redis_keys.CHANGED, 0, number - 1)
+        return [redis_keys.bucket_of(name.decode()) for name in names]
+
+    async def now_milliseconds(self) -> int:
+        """Redis' clock, by which changes are stamped."""
+        seconds, microseconds = await self._redis.command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def snapshot(self, token: str) -> Snapshot | None:
+        """Everything the archive does not hold yet, consistent; None when there is nothing."""
+        answer = await self._redis.run(
+            "snapshot",
+            [
+                redis_keys.LANE,
+                redis_keys.STATE,
+                redis_keys.VERSIONS,
+                redis_keys.DIRTY,
+                redis_keys.CHANGED_SOURCES,
+                redis_keys.REJECTS,
+            ],
+            [token, redis_keys.TOTALS_PREFIX, redis_keys.COUNTS_PREFIX, redis_keys.SOURCE_PREFIX],
+        )
+        _refuse_lost(answer[0])
+        if answer[0] == b"none":
+            return None
+        _, number, reject_bytes, buckets, sources, rejects = answer
+        return Snapshot(
+            number=number,
+            buckets={
+                redis_keys.bucket_of(name.decode()): _bucket_state(*content) for name, *content in buckets
+            },
+            sources=[_archived_source(fields) for fields in sources],
+            rejects=[msgspec.json.decode(reject, type=Reject) for reject in rejects],
+            reject_bytes=reject_bytes,
+        )
+
+    async def settle(self, token: str, snapshot: Snapshot) -> None:
+        """Note that the archive holds a snapshot. May be called again after a lost reply."""
+        arguments: list[Argument] = [
+            token,
+            snapshot.number,
+            len(snapshot.rejects),
+            snapshot.reject_bytes,
+            len(snapshot.buckets),
+        ]
+        for bucket, state in snapshot.buckets.items():
+            arguments += [redis_keys.bucket_name(bucket), state.version]
+        for archived in snapshot.sources:
+            arguments += [archived.source.id, archived.revision]
+        answer = await self._redis.run(
+            "settle",
+            [
+                redis_keys.LANE,
+                redis_keys.STATE,
+                redis_keys.VERSIONS,
+                redis_keys.DIRTY,
+                redis_keys.ARCHIVED,
+                redis_keys.CHANGED_SOURCES,
+                redis_keys.REJECTS,
+            ],
+            [*arguments, redis_keys.SOURCE_PREFIX],
+        )
+        _refuse_lost(answer)
+
+    async def evict(self, token: str, buckets: Sequence[Bucket], unchanged_since_ms: int) -> int:
+        """Delete those that the archive holds at the same version; how many went."""
+        if not buckets:
+            return 0
+        gone = await self._redis.run(
+            "evict",
+            [
+                redis_keys.LANE,
+                redis_keys.VERSIONS,
+                redis_keys.ARCHIVED,
+                redis_keys.CHANGED,
+                redis_keys.RESIDENT,
+            ],
+            [
+                token,
+                unchanged_since_ms,
+                redis_keys.TOTALS_PREFIX,
+                redis_keys.COUNTS_PREFIX,
+                *map(redis_keys.bucket_name, buckets),
+            ],
+        )
+        if gone < 0:
+            raise LaneLostError("the queue's lane is lost")
+        return int(gone)
+
+    async def restore(
+        self, token: str, archive: ArchiveState, sources: Sequence[ArchivedSource]
+    ) -> tuple[int, int, int]:
+        """Set Redis back to the archive's last snapshot: buckets, batches and other elements dropped."""
+        arguments: list[Argument] = [
+            token, archive.id, archive.snapshot, ARROW_STREAM_MAGIC[:1], QUEUE_SOURCE,
+            redis_keys.TOTALS_PREFIX, redis_keys.COUNTS_PREFIX, redis_keys.SOURCE_PREFIX, len(sources),
+            Position().to_json(),
+        ]  # fmt: skip
+        for archived in sources:
+            fields = fields_of(archived.source) | {
+                "order": archived.source.order,
+                "revision": archived.revision,
+            }
+            arguments += [archived.source.id, 2 * len(fields)]
+            arguments += [part for pair in fields.items() for part in pair]
+        answer = await self._redis.run(
+            "restore",
+            [
+                redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.VERSIONS, redis_keys.ARCHIVED,
+                redis_keys.DIRTY, redis_keys.CHANGED, redis_keys.RESIDENT, redis_keys.SOURCES,
+                redis_keys.CHANGED_SOURCES, redis_keys.REJECTS,
+            ],
+            arguments,
+        )  # fmt: skip
+        _refuse_lost(answer[0])
+        return answer[1], answer[2], answer[3]
+
+
+def _refuse_lost(word: bytes) -> None:
+    if word == b"lost":
+        raise LaneLostError("the queue's lane is lost")
+
+
+def _bucket_arguments(write: BucketWrite) -> list[Argument]:
+    cells = write.state.cells
+    arguments: list[Argument] = [
+        redis_keys.bucket_name(write.bucket),
+        "" if write.expected is None else write.expected,
+        write.state.version,
+        len(cells),
+    ]
+    for method, cell in cells.items():
+        arguments += [method, format_units(cell.units)]
+    for method, cell in cells.items():
+        arguments += [method, cell.transactions]
+    return arguments
+
+
+def _bucket_state(version: bytes, totals: list[bytes], counts: list[bytes]) -> BucketState:
+    count_of = flat(counts)
+    cells: Cells = {
+        method: Cell(parse_total(total.decode()), int(count_of.get(method, 0)))
+        for method, total in flat(totals).items()
+    }
+    return BucketState(int(version), cells)
+
+
+def _archived_source(pairs: list[bytes]) -> ArchivedSource:
+    fields: dict[str, Any] = flat(pairs)
+    source: Source = source_from(fields)
+    return ArchivedSource(source, int(fields["revision"]))

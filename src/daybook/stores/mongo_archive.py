@@ -1,0 +1,277 @@
+"""The archive in MongoDB, standalone or replica set: a snapshot is a redo record, then guarded upserts.
+
+A standalone server has no transactions, so a write goes in steps, each of which may be repeated:
+
+1. the snapshot's content is stored as redo documents, which nobody looks at yet;
+2. the fence document accepts them, only under the epoch of the last `open`: from here on the write happens;
+3. each bucket, source and reject is set to its absolute value, unless a newer one is there;
+4. the fence document takes the snapshot's number and forgets the redo; its documents go.
+
+Whoever opens the archive raises the epoch first, then finishes what was accepted, then sweeps the rest. A
+command that was given up may still arrive at any later time, so every filter also names what must still
+be true then: the epoch, the snapshot's number, the write.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from typing import NamedTuple
+
+from bson import Int64
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError
+
+from daybook.clock import utc_now
+from daybook.domain.bucket import Bucket, BucketState
+from daybook.errors import ConfigurationError, FencedError, IntegrityError, StoreUnavailableError
+from daybook.sources.position import Reject
+from daybook.stores import mongo_schema as schema
+from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
+from daybook.stores.mongo_client import (
+    Document,
+    Upsert,
+    connect,
+    guarded_upsert,
+    safe_database,
+    translated,
+)
+
+_DAYS_PER_QUERY = 1000
+_EPOCH_TRIES = 10
+
+
+class _Redo(NamedTuple):
+    epoch: int
+    """Of the object that wrote it."""
+    snapshot: int
+    write: str
+    """Random: tells two tries at one snapshot apart."""
+    parts: int
+
+    def part_id(self, part: int) -> Document:
+        return {
+            "epoch": Int64(self.epoch),
+            "snapshot": Int64(self.snapshot),
+            "write": self.write,
+            "part": Int64(part),
+        }
+
+
+class MongoArchive:
+    """The driver retries no write: the caller calls again, and that looks at the fence first."""
+
+    name = "MongoDB"
+
+    def __init__(
+        self,
+        uri: str,
+        database: str,
+        *,
+        timeout_seconds: float = 5.0,
+        part_bytes: int = schema.PART_BYTES,
+    ) -> None:
+        """`timeout_seconds` bounds each exchange with the server; a large snapshot takes several."""
+        self._uri = uri
+        self._database_name = database
+        self._timeout_ms = int(timeout_seconds * 1000)
+        self._part_bytes = part_bytes
+        self._epoch = 0
+        self._client: AsyncMongoClient[Document] | None = None
+        self._one_write_at_a_time = asyncio.Lock()
+
+    async def open(self) -> ArchiveState:
+        async with self._one_write_at_a_time:
+            with translated(refusal=ConfigurationError):
+                await schema.prepare(self._database)
+                self._epoch = await self._raise_epoch()
+                fence = await self._fence_without_redo()
+                await self._sweep(fence["snapshot"])
+                return ArchiveState(fence["archive"], int(fence["snapshot"]))
+
+    async def check(self) -> None:
+        with translated():
+            await self._database.command("ping")
+
+    async def write(self, snapshot: Snapshot) -> Written:
+        """Also raises IntegrityError for a number that is taken by another content, or a total of more than
+        34 digits, and DaybookError for a bucket beyond MongoDB's 16 MB.
+        """
+        async with self._one_write_at_a_time:
+            with translated():
+                fence = await self._fence_without_redo()
+                if fence["snapshot"] >= snapshot.number:
+                    return await self._confirm(snapshot)
+                parts = await asyncio.to_thread(lambda: list(schema.redo_parts(snapshot, self._part_bytes)))
+                redo = _Redo(self._epoch, snapshot.number, secrets.token_hex(8), len(parts))
+                for number, part in enumerate(parts):
+                    await self._collection(schema.REDO).insert_one({"_id": redo.part_id(number), **part})
+                await self._accept(redo)
+                written = [await self._apply(redo, part) for part in parts]
+                await self._finish(redo)
+                inserted, updated = map(sum, zip((0, 0), *written, strict=True))
+                return Written(inserted, updated, len(snapshot.buckets) - inserted - updated)
+
+    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
+        wanted = set(buckets)
+        days = sorted({bucket.day for bucket in wanted})
+        found: dict[Bucket, BucketState] = {}
+        with translated():
+            for first in range(0, len(days), _DAYS_PER_QUERY):
+                query = {"Date": {"$in": days[first : first + _DAYS_PER_QUERY]}}
+                async for document in self._collection(schema.AGGREGATES).find(query):
+                    if (bucket := schema.bucket_of(document)) in wanted:
+                        found[bucket] = schema.bucket_state(document)
+        return found
+
+    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, BucketState]]:
+        query = {"Date": {"$gte": first_day, "$lte": last_day}}
+        with translated():
+            async with self._collection(schema.AGGREGATES).find(query) as cursor:
+                async for document in cursor.sort([("Date", 1), ("Type", 1)]):
+                    yield schema.bucket_of(document), schema.bucket_state(document)
+
+    async def sources(self) -> list[ArchivedSource]:
+        with translated():
+            documents = await self._collection(schema.SOURCES).find().to_list()
+        return [schema.archived_source(document) for document in documents]
+
+    async def rejects(self, source_id: str, first: int, number: int) -> list[Reject]:
+        if number < 1:  # MongoDB takes a limit of 0 as none
+            return []
+        with translated():
+            found = self._collection(schema.REJECTS).find({"_id.source": source_id})
+            documents = await found.sort("_id.line", 1).skip(first).limit(number).to_list()
+        return [schema.reject_of(document) for document in documents]
+
+    async def close(self) -> None:
+        async with self._one_write_at_a_time:
+            client, self._client = self._client, None
+            if client is not None:
+                await client.close()
+
+    @property
+    def _database(self) -> AsyncDatabase[Document]:
+        if self._client is None:
+            self._client = connect(self._uri, self._timeout_ms)
+        return safe_database(self._client, self._database_name, self._timeout_ms)
+
+    def _collection(self, name: str) -> AsyncCollection[Document]:
+        return self._database[name]
+
+    async def _raise_epoch(self) -> int:
+        """Compare and set, so that a try that was given up cannot raise it once more later on."""
+        state = self._collection(schema.STATE)
+        created = {"archive": secrets.token_hex(16), "epoch": Int64(0), "snapshot": Int64(0)}
+        for _ in range(_EPOCH_TRIES):
+            try:
+                await state.update_one({"_id": schema.FENCE}, {"$setOnInsert": created}, upsert=True)
+            except DuplicateKeyError:  # another one creates it at this moment
+                continue
+            fence = await state.find_one({"_id": schema.FENCE})
+            if fence is not None:
+                held = {"_id": schema.FENCE, "epoch": fence["epoch"]}
+                raised = await state.update_one(held, {"$inc": {"epoch": 1}})
+                if raised.matched_count:
+                    return int(fence["epoch"]) + 1
+        raise StoreUnavailableError("MongoDB: others keep opening the archive at the same time")
+
+    async def _fence(self) -> Document:
+        fence = await self._collection(schema.STATE).find_one({"_id": schema.FENCE})
+        if fence is None or fence["epoch"] != self._epoch:
+            raise FencedError("another Daybook has taken the archive over")
+        return fence
+
+    async def _fence_without_redo(self) -> Document:
+        """Finishes an accepted write, of an earlier opener or of one's own that was interrupted."""
+        fence = await self._fence()
+        if "redo" not in fence:
+            return fence
+        redo = _Redo(**fence["redo"])
+        for number in range(redo.parts):
+            part = await self._collection(schema.REDO).find_one({"_id": redo.part_id(number)})
+            if part is None:
+                fence = await self._fence()
+                if fence.get("redo", {}).get("write") == redo.write:
+                    raise IntegrityError(f"MongoDB has lost part {number} of snapshot {redo.snapshot}'s redo")
+                return fence
+            await self._apply(redo, part)
+        await self._finish(redo)
+        return await self._fence()
+
+    async def _accept(self, redo: _Redo) -> None:
+        accepted = await self._collection(schema.STATE).update_one(
+            {
+                "_id": schema.FENCE,
+                "epoch": self._epoch,
+                "snapshot": {"$lt": Int64(redo.snapshot)},
+                "redo": {"$exists": False},
+            },
+            {"$set": {"redo": redo._asdict()}},
+        )
+        if not accepted.matched_count:
+            await self._fence()
+            raise StoreUnavailableError("MongoDB: a write that was given up arrived late and goes first")
+
+    async def _apply(self, redo: _Redo, part: Document) -> tuple[int, int]:
+        """Buckets inserted and updated."""
+        buckets = [
+            Upsert(
+                {"Date": item["Date"], "Type": item["Type"], "Version": _absent_or_below(item["Version"])},
+                {"$set": {**item, "LastUpdated": utc_now()}},
+            )
+            for item in part.get("buckets", ())
+        ]
+        sources = [
+            Upsert(
+                {"_id": item["_id"], "Snapshot": _absent_or_below(redo.snapshot)},
+                {"$set": {**item, "Snapshot": Int64(redo.snapshot)}},
+            )
+            for item in part.get("sources", ())
+        ]
+        rejects = [Upsert({"_id": item["_id"]}, {"$setOnInsert": item}) for item in part.get("rejects", ())]
+        done = await guarded_upsert(self._collection(schema.AGGREGATES), buckets)
+        await guarded_upsert(self._collection(schema.SOURCES), sources)
+        await guarded_upsert(self._collection(schema.REJECTS), rejects)
+        return done
+
+    async def _finish(self, redo: _Redo) -> None:
+        finished = await self._collection(schema.STATE).update_one(
+            {"_id": schema.FENCE, "epoch": self._epoch, "redo.write": redo.write},
+            {"$set": {"snapshot": Int64(redo.snapshot)}, "$unset": {"redo": ""}},
+        )
+        if not finished.matched_count and (await self._fence())["snapshot"] < redo.snapshot:
+            raise IntegrityError(f"MongoDB has lost the redo of snapshot {redo.snapshot}")
+        await self._sweep(redo.snapshot)
+
+    async def _sweep(self, snapshot: int) -> None:
+        """Delete the redo documents that cannot be accepted any more; none of an earlier epoch must be."""
+        own = {"_id.epoch": self._epoch, "_id.snapshot": {"$lte": snapshot}}
+        await self._collection(schema.REDO).delete_many({"$or": [{"_id.epoch": {"$lt": self._epoch}}, own]})
+
+    async def _confirm(self, snapshot: Snapshot) -> Written:
+        """A number that is taken already must belong to the very snapshot.
+
+        Had Redis gone back in time, another one would come under it, and must not pass for stored.
+        """
+        buckets = await self.load(snapshot.buckets)
+        for bucket, state in snapshot.buckets.items():
+            held = buckets.get(bucket)
+            if held is None or (held.version <= state.version and held != state):
+                raise IntegrityError(
+                    f"MongoDB holds snapshot {snapshot.number} with other totals of {bucket.day} {bucket.type}"
+                )
+        sources = {held.source.id: held for held in await self.sources()} if snapshot.sources else {}
+        for archived in snapshot.sources:
+            known = sources.get(archived.source.id)
+            if known is None or (known.revision <= archived.revision and known != archived):
+                raise IntegrityError(
+                    f"MongoDB holds snapshot {snapshot.number} with another ledger of {archived.source.id}"
+                )
+        return Written(0, 0, len(snapshot.buckets))
+
+
+def _absent_or_below(number: int) -> Document:
+    """Documents of the original system have no version: any is newer."""
+    return {"$not": {"$gte": Int64(number)}}

@@ -1,0 +1,130 @@
+"""The way to MongoDB: one client without write retries of its own, guarded upserts, and what errors mean."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from pymongo import AsyncMongoClient, ReadPreference, UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    WriteConcernError,
+)
+from pymongo.errors import ConfigurationError as ClientConfigurationError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from daybook.errors import ConfigurationError, DaybookError, StoreUnavailableError
+
+Document = dict[str, Any]
+
+_DUPLICATE_KEY = 11000
+_PASSING_CODES = frozenset(
+    {6, 7, 50, 64, 89, 91, 100, 112, 133, 134, 189, 202, 262, 9001}
+    | {10058, 10107, 11600, 11601, 11602, 13435, 13436, 14031}
+)
+"""Network, time limit, shutdown, change of the primary, write conflict, write concern, disk full."""
+
+
+class Upsert(NamedTuple):
+    filter: Document
+    """Names a document and the condition under which it may be changed."""
+    update: Document
+
+
+def connect(uri: str, timeout_ms: int) -> AsyncMongoClient[Document]:
+    """A client that connects with its first command. Raises ConfigurationError for a bad address."""
+    try:
+        return AsyncMongoClient(
+            uri,
+            appname="daybook",
+            retryWrites=False,
+            serverSelectionTimeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,
+            socketTimeoutMS=timeout_ms,
+            waitQueueTimeoutMS=timeout_ms,
+        )
+    except (InvalidURI, ClientConfigurationError, ValueError, TypeError):
+        # The driver's own message may quote a part of the password.
+        raise ConfigurationError(
+            "MongoDbUri is not a valid MongoDB address; in a user name or password `:`, `/`, `@` and `%` "
+            "must be escaped"
+        ) from None
+
+
+def safe_database(client: AsyncMongoClient[Document], name: str, timeout_ms: int) -> AsyncDatabase[Document]:
+    """Acknowledged writes are journalled on a majority, reads are of the primary, whatever the URI says."""
+    return client.get_database(
+        name,
+        read_preference=ReadPreference.PRIMARY,
+        read_concern=ReadConcern("majority"),
+        write_concern=WriteConcern("majority", wtimeout=timeout_ms, j=True),
+    )
+
+
+async def guarded_upsert(collection: AsyncCollection[Document], upserts: Sequence[Upsert]) -> tuple[int, int]:
+    """Numbers inserted and updated. The rest is refused as a duplicate: the filter excludes what is there.
+
+    Two inserts at the same moment also end so, even if the newer one is the one refused. So what was refused
+    is tried once more as an update only.
+    """
+    operations = [UpdateOne(*upsert, upsert=True) for upsert in upserts]
+    inserted, updated, refused = await _bulk(collection, operations)
+    if refused:
+        updates = [UpdateOne(*upserts[i]) for i in refused]
+        updated += (await _bulk(collection, updates))[1]
+    return inserted, updated
+
+
+async def _bulk(
+    collection: AsyncCollection[Document], operations: Sequence[UpdateOne]
+) -> tuple[int, int, list[int]]:
+    if not operations:
+        return 0, 0, []
+    try:
+        result = await collection.bulk_write(operations, ordered=False)
+    except BulkWriteError as error:
+        details: Any = error.details
+        errors = details["writeErrors"]
+        if details["writeConcernErrors"] or any(e["code"] != _DUPLICATE_KEY for e in errors):
+            raise
+        return details["nUpserted"], details["nModified"], [e["index"] for e in errors]
+    return result.upserted_count, result.modified_count, []
+
+
+@contextmanager
+def translated(refusal: type[DaybookError] = DaybookError) -> Iterator[None]:
+    """Turns what passes by itself into StoreUnavailableError, what the server refuses into `refusal`."""
+    try:
+        yield
+    except ConnectionFailure as error:
+        raise StoreUnavailableError(f"MongoDB does not answer: {_reason(error)}") from error
+    except OperationFailure as error:
+        if _passes(error):
+            raise StoreUnavailableError(f"MongoDB does not answer: {_reason(error)}") from error
+        raise refusal(f"MongoDB refuses: {_reason(error)}") from error
+
+
+def _passes(error: OperationFailure) -> bool:
+    if isinstance(error, BulkWriteError):
+        details: Any = error.details
+        codes = {e["code"] for e in details["writeErrors"]} - {_DUPLICATE_KEY}
+        return codes <= _PASSING_CODES
+    return isinstance(error, ExecutionTimeout | WriteConcernError) or error.code in _PASSING_CODES
+
+
+def _reason(error: Exception) -> str:
+    """One short line; addresses, but never the URI."""
+    if isinstance(error, BulkWriteError):
+        details: Any = error.details
+        messages = [e["errmsg"] for e in details["writeErrors"] + details["writeConcernErrors"]]
+        return str(messages[0]) if messages else "a bulk write failed"
+    text = str(error)
+    for tail in (" (configured timeouts", ", Timeout:", ", full error:"):
+        text = text.partition(tail)[0]
+    return text[:200] or type(error).__name__

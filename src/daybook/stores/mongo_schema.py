@@ -1,0 +1,221 @@
+"""What stands in MongoDB: collections, validator, indexes, and the form of each document."""
+
+from collections.abc import Iterator
+from decimal import Context, Decimal, DecimalException
+from typing import Any
+
+import bson
+from bson import Decimal128, Int64
+from pymongo import IndexModel
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from daybook.domain.bucket import TYPES, Bucket, BucketState, Cell
+from daybook.domain.money import DECIMALS, UNITS_PER_ONE, units_of
+from daybook.errors import DaybookError, IntegrityError
+from daybook.sources.position import Reject
+from daybook.stores.archive import ArchivedSource, Snapshot
+from daybook.stores.mongo_client import Document
+from daybook.stores.source_registry import pack_source, unpack_source
+
+AGGREGATES = "DailyAggregates"
+STATE = "DaybookState"
+REDO = "DaybookRedo"
+SOURCES = "DaybookSources"
+REJECTS = "DaybookRejects"
+
+FENCE = "fence"
+"""`_id` of the one document in `STATE`: archive, epoch, snapshot and, while a write is under way, redo."""
+
+_NUMBER = ["decimal", "double", "int", "long"]
+_WHOLE = ["int", "long"]
+VALIDATOR: Document = {
+    "$jsonSchema": {
+        "bsonType": "object",
+        "required": ["Date", "Type", "TotalAmount"],
+        "properties": {
+            "Date": {
+                "bsonType": "string",
+                "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$",
+                "maxLength": 10,  # `$` alone lets a line end pass
+            },
+            "Type": {"enum": list(TYPES)},
+            "TotalAmount": {"bsonType": "object", "additionalProperties": {"bsonType": _NUMBER}},
+            "TransactionCount": {"bsonType": "object", "additionalProperties": {"bsonType": _WHOLE}},
+            "LastUpdated": {"bsonType": "date"},
+            "Version": {"bsonType": _WHOLE, "minimum": 0},
+        },
+    }
+}
+_AGGREGATE_INDEXES = [
+    IndexModel([("Date", 1)], name="idx_date"),
+    IndexModel([("Type", 1)], name="idx_type"),
+    IndexModel([("Date", 1), ("Type", 1)], name="idx_date_type", unique=True),
+]
+_REJECT_INDEXES = [IndexModel([("_id.source", 1), ("_id.line", 1)], name="idx_source_line")]
+_NAMESPACE_EXISTS = 48
+
+PART_BYTES = 2 << 20
+"""About how much one redo document holds; a message of this size is written well within a timeout."""
+_ITEM_BYTES = 15 << 20
+"""MongoDB refuses documents above 16 MB."""
+
+
+async def prepare(database: AsyncDatabase[Document]) -> None:
+    """Create collections and indexes and set the validator. Idempotent; documents stay as they are."""
+    try:
+        await database.create_collection(AGGREGATES, check_exists=False, validator=VALIDATOR)
+    except OperationFailure as error:
+        if error.code != _NAMESPACE_EXISTS:
+            raise
+    await database.command(
+        {
+            "collMod": AGGREGATES,
+            "validator": VALIDATOR,
+            "validationLevel": "strict",
+            "validationAction": "error",
+        }
+    )
+    await database[AGGREGATES].create_indexes(_AGGREGATE_INDEXES)
+    await database[REJECTS].create_indexes(_REJECT_INDEXES)
+
+
+def redo_parts(snapshot: Snapshot, part_bytes: int) -> Iterator[Document]:
+    """A snapshot as the contents of redo documents: non-empty lists `buckets`, `sources`, `rejects`.
+
+    Each takes about `part_bytes` at most, unless a single item is larger. Raises DaybookError for an item
+    that no document can hold, IntegrityError for a total that `Decimal128` cannot.
+    """
+    part: Document = {}
+    size = 0
+    for kind, item in _items(snapshot):
+        item_bytes = len(bson.encode(item))
+        if item_bytes > _ITEM_BYTES:
+            raise DaybookError(f"{kind}: {item_bytes} bytes are more than a MongoDB document holds")
+        if part and size + item_bytes > part_bytes:
+            yield part
+            part, size = {}, 0
+        part.setdefault(kind, []).append(item)
+        size += item_bytes
+    if part:
+        yield part
+
+
+def _items(snapshot: Snapshot) -> Iterator[tuple[str, Document]]:
+    for bucket, state in snapshot.buckets.items():
+        yield "buckets", bucket_document(bucket, state)
+    for archived in snapshot.sources:
+        yield "sources", source_document(archived)
+    for reject in snapshot.rejects:
+        yield "rejects", reject_document(reject)
+
+
+def bucket_document(bucket: Bucket, state: BucketState) -> Document:
+    """All of a bucket's document but `LastUpdated`."""
+    return {
+        "Date": bucket.day,
+        "Type": bucket.type,
+        "TotalAmount": {method: to_decimal128(cell.units) for method, cell in state.cells.items()},
+        "TransactionCount": {method: Int64(cell.transactions) for method, cell in state.cells.items()},
+        "Version": Int64(state.version),
+    }
+
+
+def bucket_of(document: Document) -> Bucket:
+    return Bucket(document["Date"], document["Type"])
+
+
+def bucket_state(document: Document) -> BucketState:
+    """The inverse of `bucket_document`; a document of the original system has version 0 and counts 0.
+
+    Raises IntegrityError for totals that are no amounts.
+    """
+    try:
+        counts = document.get("TransactionCount") or {}
+        cells = {
+            method: Cell(units_of_number(total), int(counts.get(method, 0)))
+            for method, total in document["TotalAmount"].items()
+        }
+        return BucketState(int(document.get("Version") or 0), cells)
+    except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
+        name = f"{document.get('Date')} {document.get('Type')}"
+        raise IntegrityError(f"MongoDB's document of {name} holds no totals: {error}") from error
+
+
+def source_document(archived: ArchivedSource) -> Document:
+    """A source without the `Snapshot` that guards it."""
+    return {
+        "_id": archived.source.id,
+        "Revision": Int64(archived.revision),
+        "Packed": pack_source(archived.source),
+    }
+
+
+def archived_source(document: Document) -> ArchivedSource:
+    return ArchivedSource(unpack_source(document["Packed"]), int(document["Revision"]))
+
+
+def reject_document(reject: Reject) -> Document:
+    return {
+        "_id": {"source": reject.source, "line": Int64(reject.line)},
+        "Raw": reject.raw,
+        "Reason": reject.reason,
+    }
+
+
+def reject_of(document: Document) -> Reject:
+    key = document["_id"]
+    return Reject(key["source"], int(key["line"]), document["Raw"], document["Reason"])
+
+
+# IEEE 754 decimal128, binary integer significand: sign (1 bit), biased exponent (14), coefficient (113).
+# Integers go in and come out as they are: no decimal context that could round has a part in it.
+_SIGN_SHIFT, _EXPONENT_SHIFT, _EXPONENT_BIAS = 127, 113, 6176
+_COEFFICIENT_LIMIT = 10**34
+_SPECIAL = 0b11 << 125
+"""Both bits set: infinity, not a number, or a form that no canonical number takes."""
+_SHORTEST_EXPONENT = -2
+
+_DOUBLE_CONTEXT = Context(prec=60)
+_UNIT = Decimal(1).scaleb(-DECIMALS)
+
+
+def to_decimal128(units: int) -> Decimal128:
+    """Exact, with the decimals that `format_units` shows. Raises IntegrityError above 34 digits."""
+    coefficient, exponent = abs(units), -DECIMALS
+    while coefficient % 10 == 0 and (exponent < _SHORTEST_EXPONENT or coefficient >= _COEFFICIENT_LIMIT):
+        coefficient, exponent = coefficient // 10, exponent + 1
+    if coefficient >= _COEFFICIENT_LIMIT:
+        raise IntegrityError(f"a total of {units} units of 10^-{DECIMALS} has more than 34 digits")
+    bits = (units < 0) << _SIGN_SHIFT | exponent + _EXPONENT_BIAS << _EXPONENT_SHIFT | coefficient
+    return Decimal128.from_bid(bits.to_bytes(16, "little"))
+
+
+def units_of_number(number: Any) -> int:
+    """Units of a stored total. Raises ValueError when it is no number or has more than 8 decimals.
+
+    A double stands for the decimal of its shortest text, rounded to 8 decimals: what the original system
+    added up in binary (`52763.850000000006`) is off by far less.
+    """
+    if isinstance(number, Decimal128):
+        return _units_of_decimal128(number)
+    if isinstance(number, int) and not isinstance(number, bool):
+        return int(number) * UNITS_PER_ONE
+    if not isinstance(number, float):
+        raise ValueError(f"{type(number).__name__} is no number")  # noqa: TRY004 - a value from outside
+    try:
+        return units_of(Decimal(repr(number)).quantize(_UNIT, context=_DOUBLE_CONTEXT))
+    except DecimalException:
+        raise ValueError(f"{number!r} is too large") from None
+
+
+def _units_of_decimal128(number: Decimal128) -> int:
+    bits = int.from_bytes(number.bid, "little")
+    coefficient = bits & (1 << _EXPONENT_SHIFT) - 1
+    if bits & _SPECIAL == _SPECIAL or coefficient >= _COEFFICIENT_LIMIT:
+        return units_of(number.to_decimal())
+    shift = (bits >> _EXPONENT_SHIFT & 0x3FFF) - _EXPONENT_BIAS + DECIMALS
+    units, rest = (coefficient * int(10**shift), 0) if shift >= 0 else divmod(coefficient, int(10**-shift))
+    if rest:
+        raise ValueError(f"{number} has more than {DECIMALS} decimals")
+    return -units if bits >> _SIGN_SHIFT else units

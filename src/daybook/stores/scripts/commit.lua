@@ -1,0 +1,83 @@
+-- The fence: applies the oldest elements to the buckets, once. Everything is checked before the first write,
+-- and the queue is trimmed first, so that a Redis at its memory limit can still go on.
+-- KEYS: lane, state, queue, versions, changed, dirty, resident, changed_sources, rejects,
+--       then a key for each source, then the total's and the count's key for each bucket.
+-- ARGV: token, sequence, elements to trim, their queued bytes, bytes of rejects,
+--       number of sources, of buckets, of rejects;
+--       for each source: id, expected ledger, new ledger, position, 1 if it has no checkpoint of its own;
+--       for each bucket: name, expected version ('' = not resident), new version, number of fields,
+--                        then total field/value pairs, then count field/value pairs;
+--       then the rejects.
+-- Answers {'ok'}, {'done'} (a lost reply), {'lost'} (another owner, or Redis went back in time),
+--         {'gap', source} or {'stale', bucket, ...} (not at the expected version).
+local fixed_keys, argument = 9, 9
+local sources, buckets, rejects = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local lane = redis.call('HMGET', KEYS[1], 'owner', 'sequence')
+local sequence = tonumber(lane[2] or 0)
+if lane[1] ~= ARGV[1] then
+  return {'lost'}
+end
+if sequence == tonumber(ARGV[2]) then
+  return {'done'}
+end
+if sequence ~= tonumber(ARGV[2]) - 1 or redis.call('LLEN', KEYS[3]) < tonumber(ARGV[3])
+    or redis.call('EXISTS', KEYS[2]) == 0 then
+  return {'lost'}
+end
+for i = 1, sources do
+  local at = argument + (i - 1) * 5
+  if (redis.call('HGET', KEYS[fixed_keys + i], 'ledger') or '0') ~= ARGV[at + 1] then
+    return {'gap', ARGV[at]}
+  end
+end
+local bucket_keys = fixed_keys + sources
+local first_bucket = argument + sources * 5
+local stale = {'stale'}
+local at = first_bucket
+for i = 1, buckets do
+  if (redis.call('HGET', KEYS[4], ARGV[at]) or '') ~= ARGV[at + 1] then
+    stale[#stale + 1] = ARGV[at]
+  end
+  at = at + 4 + 4 * tonumber(ARGV[at + 3])
+end
+if #stale > 1 then
+  return stale
+end
+
+redis.call('LTRIM', KEYS[3], 0, -(tonumber(ARGV[3]) + 1))
+redis.call('HSET', KEYS[1], 'sequence', ARGV[2])
+if redis.call('HINCRBY', KEYS[2], 'queued_bytes', -tonumber(ARGV[4])) < 0 then
+  redis.call('HSET', KEYS[2], 'queued_bytes', 0)
+end
+for i = 1, sources do
+  local s = argument + (i - 1) * 5
+  redis.call('HSET', KEYS[fixed_keys + i], 'ledger', ARGV[s + 2], 'applied', ARGV[s + 3])
+  if ARGV[s + 4] == '1' then
+    redis.call('HSET', KEYS[fixed_keys + i], 'id', ARGV[s], 'checkpoint', ARGV[s + 2], 'read', ARGV[s + 3])
+  end
+  redis.call('HINCRBY', KEYS[fixed_keys + i], 'revision', 1)
+  redis.call('SADD', KEYS[8], ARGV[s])
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function set(key, from, values)
+  for first = from, from + values - 1, 4000 do
+    redis.call('HSET', key, unpack(ARGV, first, math.min(first + 3999, from + values - 1)))
+  end
+end
+at = first_bucket
+for i = 1, buckets do
+  local name, values = ARGV[at], 2 * tonumber(ARGV[at + 3])
+  set(KEYS[bucket_keys + 2 * i - 1], at + 4, values)
+  set(KEYS[bucket_keys + 2 * i], at + 4 + values, values)
+  redis.call('HSET', KEYS[4], name, ARGV[at + 2])
+  redis.call('ZADD', KEYS[5], now, name)
+  redis.call('SADD', KEYS[6], name)
+  redis.call('ZADD', KEYS[7], 0, name)
+  at = at + 4 + 2 * values
+end
+for first = at, at + rejects - 1, 4000 do
+  redis.call('RPUSH', KEYS[9], unpack(ARGV, first, math.min(first + 3999, at + rejects - 1)))
+end
+redis.call('HINCRBY', KEYS[2], 'reject_bytes', ARGV[5])
+return {'ok'}

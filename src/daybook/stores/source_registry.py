@@ -1,0 +1,139 @@
+"""The sources that Redis knows."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from daybook.errors import RecoveringError
+from daybook.sources.files import Stat
+from daybook.sources.position import Position
+from daybook.sources.source import QUEUE_SOURCE, Source
+from daybook.stores import redis_keys
+from daybook.stores.connection import Argument, RedisConnection
+
+
+class KnownSources(NamedTuple):
+    registry: int
+    """Grows with every change; `register` compares it, so that no two importers register one content."""
+    sources: list[Source]
+    """In the order in which they became known."""
+
+
+class SourceRegistry:
+    def __init__(self, redis: RedisConnection) -> None:
+        self._redis = redis
+
+    async def known(self) -> KnownSources:
+        """All files; raises RecoveringError while Redis' state is not restored."""
+        registry = await self._redis.command("HGET", redis_keys.STATE, "registry")
+        if registry is None:
+            raise RecoveringError("Redis' state is not restored yet")
+        ids = await self._redis.command("SMEMBERS", redis_keys.SOURCES)
+        found = [source for identifier in ids if (source := await self.get(identifier.decode())) is not None]
+        return KnownSources(int(registry), sorted(found, key=lambda source: source.order))
+
+    async def get(self, source_id: str) -> Source | None:
+        fields = await self._redis.command("HGETALL", redis_keys.source(source_id))
+        return source_from({name.decode(): value for name, value in fields.items()}) if fields else None
+
+    async def queue_source(self) -> Source | None:
+        """The pseudo-source of what other producers pushed; None before the first element."""
+        return await self.get(QUEUE_SOURCE)
+
+    async def register(self, source: Source, registry: int) -> bool:
+        """Make a source known; False when others became known meanwhile: identify again."""
+        answer = await self._redis.run(
+            "register",
+            [
+                redis_keys.STATE,
+                redis_keys.SOURCES,
+                redis_keys.source(source.id),
+                redis_keys.CHANGED_SOURCES,
+            ],
+            [source.id, registry, *_pairs(fields_of(source))],
+        )
+        if answer[0] == b"recovering":
+            raise RecoveringError("Redis' state is not restored yet")
+        return bool(answer[0] == b"ok")
+
+    async def describe(
+        self,
+        source_id: str,
+        *,
+        path: str | None = None,
+        size: int | None = None,
+        problem: str | None = None,
+        untouched: Stat | None = None,
+    ) -> None:
+        """Update what is known beside the positions; what is None stays."""
+        fields: dict[str, Argument] = {}
+        if path is not None:
+            fields["path"] = os.fsencode(path)
+        if size is not None:
+            fields["size"] = size
+        if problem is not None:
+            fields["problem"] = problem
+        if untouched is not None:
+            fields["untouched"] = msgspec.json.encode(untouched)
+        await self._redis.run(
+            "describe",
+            [redis_keys.STATE, redis_keys.source(source_id), redis_keys.CHANGED_SOURCES],
+            [source_id, *_pairs(fields)],
+        )
+
+
+def flat(pairs: list[bytes]) -> dict[str, bytes]:
+    """A flat field/value list of a Redis hash as a mapping."""
+    return {pairs[i].decode(): pairs[i + 1] for i in range(0, len(pairs), 2)}
+
+
+def fields_of(source: Source) -> dict[str, Argument]:
+    """The fields of a source's Redis hash, the counters that scripts keep excepted."""
+    return {
+        "id": source.id,
+        "path": os.fsencode(source.path),
+        "head": source.head,
+        "checkpoint": source.read.offset,
+        "read": source.read.to_json(),
+        "ledger": source.applied.offset,
+        "applied": source.applied.to_json(),
+        "size": source.size,
+        "untouched": msgspec.json.encode(source.untouched) if source.untouched else "",
+        "problem": source.problem,
+    }
+
+
+def source_from(fields: Mapping[str, bytes]) -> Source:
+    def position(name: str) -> Position:
+        return Position.from_json(fields[name]) if fields.get(name) else Position()
+
+    untouched: Any = fields.get("untouched")
+    return Source(
+        id=fields["id"].decode(),
+        path=os.fsdecode(fields.get("path", b"")),
+        head=fields.get("head", b""),
+        read=position("read"),
+        applied=position("applied"),
+        size=int(fields.get("size", 0)),
+        untouched=msgspec.json.decode(untouched, type=Stat) if untouched else None,
+        problem=fields.get("problem", b"").decode(),
+        order=int(fields.get("order", 0)),
+    )
+
+
+def _pairs(fields: Mapping[str, Argument]) -> list[Argument]:
+    return [part for pair in fields.items() for part in pair]
+
+
+def pack_source(source: Source) -> bytes:
+    """A source as the archives keep it."""
+    fields = fields_of(source) | {"order": source.order}
+    return msgspec.msgpack.encode(
+        {name: value if isinstance(value, bytes) else str(value).encode() for name, value in fields.items()}
+    )
+
+
+def unpack_source(packed: bytes) -> Source:
+    return source_from(msgspec.msgpack.decode(packed, type=dict[str, bytes]))

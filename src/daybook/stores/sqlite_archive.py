@@ -1,0 +1,231 @@
+"""The archive in one SQLite file: a snapshot is one transaction."""
+
+import asyncio
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from daybook.domain.bucket import Bucket, BucketState, Cell
+from daybook.domain.money import format_units, parse_total
+from daybook.errors import FencedError, StoreUnavailableError
+from daybook.sources.position import Reject
+from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
+from daybook.stores.source_registry import pack_source, unpack_source
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS DailyAggregates (
+    Date TEXT NOT NULL, Type TEXT NOT NULL CHECK (Type IN ('deposits', 'withdrawals')),
+    TotalAmount TEXT NOT NULL, TransactionCount TEXT NOT NULL, LastUpdated TEXT NOT NULL,
+    Version INTEGER NOT NULL, PRIMARY KEY (Date, Type)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS Sources (
+    Id TEXT PRIMARY KEY, Revision INTEGER NOT NULL, Snapshot INTEGER NOT NULL, Packed BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS Rejects (
+    Source TEXT NOT NULL, Line INTEGER NOT NULL, Raw TEXT NOT NULL, Reason TEXT NOT NULL,
+    PRIMARY KEY (Source, Line)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS State (
+    Only INTEGER PRIMARY KEY CHECK (Only = 1),
+    Id TEXT NOT NULL, Epoch INTEGER NOT NULL, Snapshot INTEGER NOT NULL
+);
+"""
+_UPSERT = """
+INSERT INTO DailyAggregates VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (Date, Type) DO UPDATE SET TotalAmount = excluded.TotalAmount,
+    TransactionCount = excluded.TransactionCount, LastUpdated = excluded.LastUpdated,
+    Version = excluded.Version WHERE excluded.Version > Version
+"""
+_ROWS_PER_STEP = 1000
+_BUSY_SECONDS = 5.0
+
+Answer = TypeVar("Answer")
+
+
+class SqliteArchive:
+    """Amounts are kept as exact decimal text in JSON objects, `{"paypal": "17587.95"}`."""
+
+    name = "SQLite"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._epoch = 0
+        self._connection: sqlite3.Connection | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def open(self) -> ArchiveState:
+        def work(connection: sqlite3.Connection) -> ArchiveState:
+            with _transaction(connection):
+                connection.execute(
+                    "INSERT INTO State VALUES (1, ?, 0, 0) ON CONFLICT DO NOTHING", (secrets.token_hex(16),)
+                )
+                connection.execute("UPDATE State SET Epoch = Epoch + 1")
+                identifier, self._epoch, snapshot = connection.execute(
+                    "SELECT Id, Epoch, Snapshot FROM State"
+                ).fetchone()
+                return ArchiveState(identifier, snapshot)
+
+        return await self._run(work)
+
+    async def check(self) -> None:
+        await self._run(lambda connection: connection.execute("SELECT 1 FROM State").fetchone())
+
+    async def write(self, snapshot: Snapshot) -> Written:
+        def work(connection: sqlite3.Connection) -> Written:
+            with _transaction(connection):
+                epoch, stored = connection.execute("SELECT Epoch, Snapshot FROM State").fetchone()
+                if epoch != self._epoch:
+                    raise FencedError("another Daybook has taken the archive over")
+                written = _write_buckets(connection, snapshot)
+                if snapshot.number >= stored:
+                    connection.executemany(
+                        "INSERT OR REPLACE INTO Sources VALUES (?, ?, ?, ?)",
+                        [
+                            (item.source.id, item.revision, snapshot.number, pack_source(item.source))
+                            for item in snapshot.sources
+                        ],
+                    )
+                    connection.execute("UPDATE State SET Snapshot = ?", (snapshot.number,))
+                connection.executemany(
+                    "INSERT OR IGNORE INTO Rejects VALUES (?, ?, ?, ?)",
+                    [msgspec.structs.astuple(reject) for reject in snapshot.rejects],
+                )
+                return written
+
+        return await self._run(work)
+
+    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
+        wanted = msgspec.json.encode([tuple(bucket) for bucket in buckets]).decode()
+
+        def work(connection: sqlite3.Connection) -> dict[Bucket, BucketState]:
+            rows = connection.execute(
+                "WITH Wanted (Day, Kind) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
+                " SELECT Date, Type, TotalAmount, TransactionCount, Version"
+                " FROM Wanted JOIN DailyAggregates ON Date = Day AND Type = Kind",
+                (wanted,),
+            )
+            return {Bucket(day, kind): _state(*content) for day, kind, *content in rows}
+
+        return await self._run(work)
+
+    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, BucketState]]:
+        after: tuple[str, str] = (first_day, "")
+        while True:
+            rows = await self._run(
+                lambda connection, after=after: connection.execute(  # type: ignore[misc]
+                    "SELECT Date, Type, TotalAmount, TransactionCount, Version FROM DailyAggregates"
+                    " WHERE (Date, Type) > (?, ?) AND Date <= ? ORDER BY Date, Type LIMIT ?",
+                    (*after, last_day, _ROWS_PER_STEP),
+                ).fetchall()
+            )
+            for day, kind, *content in rows:
+                yield Bucket(day, kind), _state(*content)
+            if len(rows) < _ROWS_PER_STEP:
+                return
+            after = rows[-1][:2]
+
+    async def sources(self) -> list[ArchivedSource]:
+        rows = await self._run(
+            lambda connection: connection.execute("SELECT Packed, Revision FROM Sources").fetchall()
+        )
+        return [ArchivedSource(unpack_source(packed), revision) for packed, revision in rows]
+
+    async def rejects(self, source_id: str, first: int, number: int) -> list[Reject]:
+        rows = await self._run(
+            lambda connection: connection.execute(
+                "SELECT Source, Line, Raw, Reason FROM Rejects"
+                " WHERE Source = ? ORDER BY Line LIMIT ? OFFSET ?",
+                (source_id, number, first),
+            ).fetchall()
+        )
+        return [Reject(*row) for row in rows]
+
+    async def close(self) -> None:
+        async with self._one_at_a_time:
+            if self._connection is not None:
+                await asyncio.to_thread(self._connection.close)
+                self._connection = None
+
+    async def _run(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        def call() -> Answer:
+            with _translated(self._path):
+                if self._connection is None:
+                    self._connection = _connect(self._path)
+                return work(self._connection)
+
+        async with self._one_at_a_time:
+            # Shielded: a cancelled caller must not leave the connection in use behind the lock's back.
+            running = asyncio.ensure_future(asyncio.to_thread(call))
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                await asyncio.wait([running])
+                raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _SCHEMA)
+    return connection
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailableError(f"SQLite archive {path}: {error}") from error
+
+
+def _write_buckets(connection: sqlite3.Connection, snapshot: Snapshot) -> Written:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    inserted = updated = 0
+    for bucket, state in snapshot.buckets.items():
+        held = connection.execute(
+            "SELECT Version FROM DailyAggregates WHERE Date = ? AND Type = ?", bucket
+        ).fetchone()
+        if held is not None and held[0] >= state.version:
+            continue
+        totals = {method: format_units(cell.units) for method, cell in state.cells.items()}
+        counts = {method: cell.transactions for method, cell in state.cells.items()}
+        connection.execute(
+            _UPSERT,
+            (
+                *bucket,
+                msgspec.json.encode(totals).decode(),
+                msgspec.json.encode(counts).decode(),
+                now,
+                state.version,
+            ),
+        )
+        inserted, updated = inserted + (held is None), updated + (held is not None)
+    return Written(inserted, updated, len(snapshot.buckets) - inserted - updated)
+
+
+def _state(totals: str, counts: str, version: int) -> BucketState:
+    count_of = msgspec.json.decode(counts, type=dict[str, int])
+    return BucketState(
+        version,
+        {
+            method: Cell(parse_total(total), count_of.get(method, 0))
+            for method, total in msgspec.json.decode(totals, type=dict[str, str]).items()
+        },
+    )

@@ -1,0 +1,319 @@
+"""The embedded server, real: found, started, taken over, ended, and one service per data directory."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from daybook.embedded import processes, valkey_server
+from daybook.embedded.data_dir import DataDirLock
+from daybook.embedded.server_process import Answer, ServerProcess
+from daybook.embedded.valkey_server import EmbeddedValkey, find_running
+from daybook.errors import ConfigurationError
+
+SERVICE = """
+import asyncio, sys
+from pathlib import Path
+from daybook.embedded.data_dir import DataDirLock
+from daybook.embedded.valkey_server import EmbeddedValkey
+
+async def main():
+    with DataDirLock(Path(sys.argv[1]), "daybook serve"):
+        server = EmbeddedValkey(Path(sys.argv[1]))
+        await server.start()
+        print(server.pid, flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(60)
+"""
+PR_SET_CHILD_SUBREAPER = 36
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc or calls prctl: needs Linux")
+
+
+@pytest.fixture
+async def data_dir(tmp_path: Path) -> AsyncIterator[Path]:
+    """A directory to be; whatever server a test leaves on it is ended."""
+    folder = tmp_path / "data"
+    yield folder
+    for server in servers_of(folder):
+        await server.terminate()
+
+
+def servers_of(data_dir: Path) -> list[ServerProcess]:
+    return valkey_server._find_servers(data_dir / "valkey")
+
+
+def client(server: EmbeddedValkey) -> Redis:
+    return Redis(unix_socket_path=str(server.socket), decode_responses=True)
+
+
+def put(server: EmbeddedValkey, value: str) -> None:
+    with client(server) as redis:
+        redis.set("key", value)
+
+
+def got(server: EmbeddedValkey) -> object:
+    with client(server) as redis:
+        return redis.get("key")
+
+
+@contextmanager
+def killed_service(data_dir: Path) -> Iterator[int]:
+    """The pid of the server that a service killed by SIGKILL has left behind."""
+    service = subprocess.Popen([sys.executable, "-c", SERVICE, data_dir], stdout=subprocess.PIPE)
+    with service:
+        assert service.stdout is not None
+        pid = int(service.stdout.readline())
+        service.kill()
+    yield pid
+
+
+@contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """Children of our dead children become ours, as those of PID 1 in a container do."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+async def test_data_survive_a_restart(data_dir: Path) -> None:
+    for value in (None, "1", "2"):
+        async with EmbeddedValkey(data_dir) as server:
+            assert got(server) == value
+            put(server, str(int(value or 0) + 1))
+
+
+async def test_an_empty_server_is_ready_at_once(data_dir: Path) -> None:
+    before = time.perf_counter()
+    async with EmbeddedValkey(data_dir):
+        assert time.perf_counter() - before < 2
+
+
+@linux_only
+async def test_runs_as_promised(data_dir: Path) -> None:
+    async with EmbeddedValkey(data_dir) as server:
+        with client(server) as redis:
+            assert redis.config_get("appendonly", "appendfsync", "maxmemory-policy", "save", "port") == {
+                "appendonly": "yes",
+                "appendfsync": "everysec",
+                "maxmemory-policy": "noeviction",
+                "save": "",
+                "port": "0",
+            }
+        assert os.getsid(server.pid) == server.pid
+        environment = Path(f"/proc/{server.pid}/environ").read_text().split("\0")
+        assert "MALLOC_MMAP_THRESHOLD_=33554432" in environment
+        assert "MALLOC_TRIM_THRESHOLD_=268435456" in environment
+        assert server.socket.parent.stat().st_mode & 0o077 == 0
+
+
+async def test_stop_leaves_neither_process_nor_zombie_nor_socket(data_dir: Path) -> None:
+    server = EmbeddedValkey(data_dir)
+    await server.start()
+    pid, socket = server.pid, server.socket
+    assert find_running(data_dir) == socket
+    await server.stop()
+    assert processes.identify(pid) is None
+    assert not socket.exists()
+    assert find_running(data_dir) is None
+    await server.stop()
+
+
+async def test_starting_twice_starts_one(data_dir: Path) -> None:
+    async with EmbeddedValkey(data_dir) as server:
+        pid = server.pid
+        await server.start()
+        assert [found.process.pid for found in servers_of(data_dir)] == [pid]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_a_left_over_server_is_taken_over(data_dir: Path, *, recorded: bool) -> None:
+    with killed_service(data_dir) as pid, DataDirLock(data_dir, "daybook serve"):
+        if not recorded:
+            (data_dir / "valkey/server.json").unlink()
+        async with EmbeddedValkey(data_dir) as server:
+            assert (server.pid, server.taken_over) == (pid, True)
+            assert [found.process.pid for found in servers_of(data_dir)] == [pid]
+            assert find_running(data_dir) == server.socket
+            put(server, "kept")
+        assert servers_of(data_dir) == []
+        async with EmbeddedValkey(data_dir) as server:
+            assert (got(server), server.taken_over) == ("kept", False)
+
+
+@linux_only
+async def test_a_taken_over_server_that_is_our_child_by_adoption_leaves_no_zombie(data_dir: Path) -> None:
+    with adopting_orphans(), killed_service(data_dir) as pid:
+        async with EmbeddedValkey(data_dir) as server:
+            assert server.pid == pid
+            watching = asyncio.create_task(server.watch())
+        assert await watching is None
+        assert processes.identify(pid) is None
+
+
+async def test_a_left_over_server_that_does_not_answer_is_replaced(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_server, "_ANSWER_SECONDS", 0.3)
+    with killed_service(data_dir) as pid:
+        os.kill(pid, signal.SIGSTOP)
+        async with EmbeddedValkey(data_dir) as server:
+            assert server.pid != pid
+            assert [found.process.pid for found in servers_of(data_dir)] == [server.pid]
+
+
+async def test_a_left_over_server_that_ignores_sigterm_is_killed(data_dir: Path) -> None:
+    words = valkey_server.server_arguments(data_dir / "valkey", data_dir / "valkey/server.sock")
+    with subprocess.Popen([sys.executable, "-c", STUBBORN, *words], stdout=subprocess.PIPE) as stubborn:
+        assert stubborn.stdout is not None
+        stubborn.stdout.readline()
+        async with EmbeddedValkey(data_dir) as server:
+            assert [found.process.pid for found in servers_of(data_dir)] == [server.pid]
+            assert processes.identify(stubborn.pid) is None
+
+
+async def test_a_strange_process_that_has_the_recorded_pid_is_left_alone(data_dir: Path) -> None:
+    async with EmbeddedValkey(data_dir) as server:
+        record = (data_dir / "valkey/server.json").read_text().replace(str(server.pid), "{pid}", 1)
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        (data_dir / "valkey/server.json").write_text(record.replace("{pid}", str(stranger.pid)))
+        assert find_running(data_dir) is None
+        async with EmbeddedValkey(data_dir):
+            assert stranger.poll() is None
+        stranger.kill()
+
+
+async def test_a_server_that_is_killed_is_noticed_and_started_again_with_its_data(data_dir: Path) -> None:
+    async with EmbeddedValkey(data_dir) as server:
+        put(server, "kept")
+        await asyncio.sleep(1.2)
+        pid, socket = server.pid, server.socket
+        os.kill(pid, signal.SIGKILL)
+        assert await server.watch() == -signal.SIGKILL
+        await server.start()
+        assert server.pid != pid
+        assert (got(server), server.socket) == ("kept", socket)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 200])
+async def test_a_socket_lies_elsewhere_when_its_path_is_over_107_bytes(tmp_path: Path, extra: int) -> None:
+    room = 107 - len(os.fsencode(tmp_path / "x/valkey/server.sock"))
+    data_dir = tmp_path / ("x" * (1 + room)) / ("y" * extra)
+    async with EmbeddedValkey(data_dir) as server:
+        socket = server.socket
+        assert (socket.parent == data_dir / "valkey") == (extra == 0)
+        assert socket.parent.stat().st_mode & 0o777 == 0o700
+        assert find_running(data_dir) == socket
+        put(server, "deep")
+        os.kill(server.pid, signal.SIGKILL)
+        await server.watch()
+        await server.start()
+        assert server.socket == socket
+    assert not socket.exists()
+    assert socket.parent.exists() == (extra == 0)
+
+
+async def test_waits_for_a_server_that_loads(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(data_dir, 3000)
+    answers = spy_on_answers(monkeypatch)
+    load_slowly(monkeypatch)
+    async with EmbeddedValkey(data_dir) as server:
+        with client(server) as redis:
+            assert redis.dbsize() == 3000
+    assert any(answer.loading for answer in answers if answer)
+
+
+async def test_a_left_over_server_that_loads_is_taken_over(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(data_dir, 3000)
+    load_slowly(monkeypatch)
+    impatient = EmbeddedValkey(data_dir)
+    monkeypatch.setattr(EmbeddedValkey, "_until_ready", returns_at_once)
+    await impatient.start()
+    while (answer := await impatient._running.ask(1)) is None:
+        await asyncio.sleep(0.01)
+    assert answer.loading
+    monkeypatch.undo()
+    async with EmbeddedValkey(data_dir) as server:
+        assert (server.pid, server.taken_over) == (impatient.pid, True)
+        with client(server) as redis:
+            assert redis.dbsize() == 3000
+    await impatient.stop()
+
+
+async def fill(data_dir: Path, keys: int) -> None:
+    async with EmbeddedValkey(data_dir) as server:
+        with client(server) as redis:
+            redis.eval(f"for i = 1, {keys} do redis.call('SET', 'k' .. i, i) end", 0)
+            redis.bgrewriteaof()
+            while redis.info("persistence")["aof_rewrite_in_progress"]:
+                await asyncio.sleep(0.01)
+
+
+def load_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = valkey_server.server_arguments
+    slowly = ("--key-load-delay", "200", "--loading-process-events-interval-bytes", "1024")
+    monkeypatch.setattr(valkey_server, "server_arguments", lambda *given: [*arguments(*given), *slowly])
+
+
+async def returns_at_once(*_: object) -> None:
+    return
+
+
+def spy_on_answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer | None]:
+    answers: list[Answer | None] = []
+    ask = ServerProcess.ask
+
+    async def spied(server: ServerProcess, timeout_seconds: float) -> Answer | None:
+        answers.append(await ask(server, timeout_seconds))
+        return answers[-1]
+
+    monkeypatch.setattr(ServerProcess, "ask", spied)
+    return answers
+
+
+async def test_a_server_that_ends_at_start_is_told_with_its_last_words(data_dir: Path) -> None:
+    async with EmbeddedValkey(data_dir) as server:
+        put(server, "kept")
+    next((data_dir / "valkey/appendonlydir").glob("*.manifest")).write_text("nonsense\n")
+    with pytest.raises(
+        ConfigurationError, match=r"ended at once \(exit code 1\): .*manifest.*server\.log"
+    ) as told:
+        await EmbeddedValkey(data_dir).start()
+    assert "\n" not in str(told.value)
+    assert servers_of(data_dir) == []
+
+
+async def test_a_start_that_is_cancelled_leaves_no_server(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(EmbeddedValkey, "_until_ready", never)
+    starting = asyncio.create_task(EmbeddedValkey(data_dir).start())
+    while not servers_of(data_dir):
+        await asyncio.sleep(0.01)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert servers_of(data_dir) == []
