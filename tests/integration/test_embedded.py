@@ -16,9 +16,8 @@ from redis import Redis
 
 from daybook.embedded import processes, valkey_server
 from daybook.embedded.data_dir import DataDirLock
-from daybook.embedded.server_process import Answer, ServerProcess
+from daybook.embedded.server_process import ServerProcess
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
-from daybook.errors import ConfigurationError
 
 SERVICE = """
 import asyncio, sys
@@ -72,13 +71,24 @@ def got(server: EmbeddedValkey) -> object:
         return redis.get("key")
 
 
+def environment_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
+
+
+def process(*words: str | Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(words, stdout=subprocess.PIPE)
+
+
+def first_line_of(started: "subprocess.Popen[bytes]") -> bytes:
+    assert started.stdout is not None
+    return bytes(started.stdout.readline())
+
+
 @contextmanager
 def killed_service(data_dir: Path) -> Iterator[int]:
     """The pid of the server that a service killed by SIGKILL has left behind."""
-    service = subprocess.Popen([sys.executable, "-c", SERVICE, data_dir], stdout=subprocess.PIPE)
-    with service:
-        assert service.stdout is not None
-        pid = int(service.stdout.readline())
+    with process(sys.executable, "-c", SERVICE, data_dir) as service:
+        pid = int(first_line_of(service))
         service.kill()
     yield pid
 
@@ -119,7 +129,7 @@ async def test_runs_as_promised(data_dir: Path) -> None:
                 "port": "0",
             }
         assert os.getsid(server.pid) == server.pid
-        environment = Path(f"/proc/{server.pid}/environ").read_text().split("\0")
+        environment = environment_of(server.pid)
         assert "MALLOC_MMAP_THRESHOLD_=33554432" in environment
         assert "MALLOC_TRIM_THRESHOLD_=268435456" in environment
         assert server.socket.parent.stat().st_mode & 0o077 == 0
@@ -182,9 +192,8 @@ async def test_a_left_over_server_that_does_not_answer_is_replaced(
 
 async def test_a_left_over_server_that_ignores_sigterm_is_killed(data_dir: Path) -> None:
     words = valkey_server.server_arguments(data_dir / "valkey", data_dir / "valkey/server.sock")
-    with subprocess.Popen([sys.executable, "-c", STUBBORN, *words], stdout=subprocess.PIPE) as stubborn:
-        assert stubborn.stdout is not None
-        stubborn.stdout.readline()
+    with process(sys.executable, "-c", STUBBORN, *words) as stubborn:
+        first_line_of(stubborn)
         async with EmbeddedValkey(data_dir) as server:
             assert [found.process.pid for found in servers_of(data_dir)] == [server.pid]
             assert processes.identify(stubborn.pid) is None
@@ -193,7 +202,7 @@ async def test_a_left_over_server_that_ignores_sigterm_is_killed(data_dir: Path)
 async def test_a_strange_process_that_has_the_recorded_pid_is_left_alone(data_dir: Path) -> None:
     async with EmbeddedValkey(data_dir) as server:
         record = (data_dir / "valkey/server.json").read_text().replace(str(server.pid), "{pid}", 1)
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with process("sleep", "60") as stranger:
         (data_dir / "valkey/server.json").write_text(record.replace("{pid}", str(stranger.pid)))
         assert find_running(data_dir) is None
         async with EmbeddedValkey(data_dir):
@@ -229,91 +238,3 @@ async def test_a_socket_lies_elsewhere_when_its_path_is_over_107_bytes(tmp_path:
         assert server.socket == socket
     assert not socket.exists()
     assert socket.parent.exists() == (extra == 0)
-
-
-async def test_waits_for_a_server_that_loads(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    await fill(data_dir, 3000)
-    answers = spy_on_answers(monkeypatch)
-    load_slowly(monkeypatch)
-    async with EmbeddedValkey(data_dir) as server:
-        with client(server) as redis:
-            assert redis.dbsize() == 3000
-    assert any(answer.loading for answer in answers if answer)
-
-
-async def test_a_left_over_server_that_loads_is_taken_over(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await fill(data_dir, 3000)
-    load_slowly(monkeypatch)
-    impatient = EmbeddedValkey(data_dir)
-    monkeypatch.setattr(EmbeddedValkey, "_until_ready", returns_at_once)
-    await impatient.start()
-    while (answer := await impatient._running.ask(1)) is None:
-        await asyncio.sleep(0.01)
-    assert answer.loading
-    monkeypatch.undo()
-    async with EmbeddedValkey(data_dir) as server:
-        assert (server.pid, server.taken_over) == (impatient.pid, True)
-        with client(server) as redis:
-            assert redis.dbsize() == 3000
-    await impatient.stop()
-
-
-async def fill(data_dir: Path, keys: int) -> None:
-    async with EmbeddedValkey(data_dir) as server:
-        with client(server) as redis:
-            redis.eval(f"for i = 1, {keys} do redis.call('SET', 'k' .. i, i) end", 0)
-            redis.bgrewriteaof()
-            while redis.info("persistence")["aof_rewrite_in_progress"]:
-                await asyncio.sleep(0.01)
-
-
-def load_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = valkey_server.server_arguments
-    slowly = ("--key-load-delay", "200", "--loading-process-events-interval-bytes", "1024")
-    monkeypatch.setattr(valkey_server, "server_arguments", lambda *given: [*arguments(*given), *slowly])
-
-
-async def returns_at_once(*_: object) -> None:
-    return
-
-
-def spy_on_answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer | None]:
-    answers: list[Answer | None] = []
-    ask = ServerProcess.ask
-
-    async def spied(server: ServerProcess, timeout_seconds: float) -> Answer | None:
-        answers.append(await ask(server, timeout_seconds))
-        return answers[-1]
-
-    monkeypatch.setattr(ServerProcess, "ask", spied)
-    return answers
-
-
-async def test_a_server_that_ends_at_start_is_told_with_its_last_words(data_dir: Path) -> None:
-    async with EmbeddedValkey(data_dir) as server:
-        put(server, "kept")
-    next((data_dir / "valkey/appendonlydir").glob("*.manifest")).write_text("nonsense\n")
-    with pytest.raises(
-        ConfigurationError, match=r"ended at once \(exit code 1\): .*manifest.*server\.log"
-    ) as told:
-        await EmbeddedValkey(data_dir).start()
-    assert "\n" not in str(told.value)
-    assert servers_of(data_dir) == []
-
-
-async def test_a_start_that_is_cancelled_leaves_no_server(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def never(*_: object) -> None:
-        await asyncio.sleep(60)
-
-    monkeypatch.setattr(EmbeddedValkey, "_until_ready", never)
-    starting = asyncio.create_task(EmbeddedValkey(data_dir).start())
-    while not servers_of(data_dir):
-        await asyncio.sleep(0.01)
-    starting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await starting
-    assert servers_of(data_dir) == []

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from daybook.api.schemas import ControlTotals, ImportsAnswer, ImportState, Readiness
 from daybook.api.stats_service import StatsService
+from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.errors import DaybookError, StoreUnavailableError
-from daybook.sources.source import QUEUE_SOURCE, Source
 from daybook.stores.archive import Archive
 from daybook.stores.hot_aggregates import HotAggregates
 from daybook.stores.source_registry import SourceRegistry

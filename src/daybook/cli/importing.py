@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from daybook import lifespan, logs
+from daybook.domain.source import Source
 from daybook.errors import StoreUnavailableError
 from daybook.lifespan import Stores
 from daybook.pipeline.importer import Importer
@@ -16,7 +17,6 @@ from daybook.pipeline.stop import StopToken
 from daybook.pipeline.supervisor import Supervisor
 from daybook.settings import Settings
 from daybook.sources.files import locate
-from daybook.sources.source import Source
 
 _LOOK_SECONDS = 0.1
 _COLUMNS = (

@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from daybook.domain.bucket import Bucket, BucketState, Sums, add_cells
+from daybook.domain.position import Position
+from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import RedisUnavailableError, StoreUnavailableError
 from daybook.pipeline.element_reader import Applied, apply_elements
 from daybook.pipeline.stop import Backoff, StopToken
-from daybook.sources.position import Position
-from daybook.sources.source import QUEUE_SOURCE
 from daybook.stores.archive import Archive
 from daybook.stores.hot_aggregates import BucketWrite, Commit, HotAggregates, LedgerMove
 from daybook.stores.source_registry import SourceRegistry

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
-from daybook.sources.batch_codec import ARROW_STREAM_MAGIC, Batch, decode
-from daybook.sources.position import Position, Reject, raw_text
+from daybook.domain.element import BATCH_MARK
+from daybook.domain.position import Position, Reject, raw_text
+from daybook.domain.source import QUEUE_SOURCE
+from daybook.sources.batch_codec import Batch, decode
 from daybook.sources.queue_json import read_element
-from daybook.sources.source import QUEUE_SOURCE
 from daybook.stores.transaction_queue import Element, Oversized
 
 
@@ -39,7 +40,7 @@ def apply_elements(elements: Sequence[Element], ledgers: Mapping[str, Position],
             _reject_element(
                 applied, ledgers, element.beginning, f"element is too large: {element.length} bytes"
             )
-        elif element.startswith(ARROW_STREAM_MAGIC):
+        elif element.startswith(BATCH_MARK):
             _apply_batch(applied, ledgers, element)
         else:
             _apply_json(applied, ledgers, element)

@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 import structlog
 
+from daybook.domain.position import Position
+from daybook.domain.source import Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.pipeline.opening import find_source
 from daybook.pipeline.pieces import Piece, Pieces
 from daybook.pipeline.stop import Backoff, StopToken
 from daybook.sources.batch_codec import BatchHeader, encode
-from daybook.sources.files import Stat, stat_of
+from daybook.sources.files import stat_of
 from daybook.sources.fold import Limits
-from daybook.sources.position import Position
 from daybook.sources.reader import BlockReader
 from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection

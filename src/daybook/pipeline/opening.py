@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import structlog
 
-from daybook.sources.files import Stat
+from daybook.domain.source import Source, Stat
 from daybook.sources.identity import Identity, identify
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
-from daybook.sources.source import Source
 from daybook.stores.source_registry import SourceRegistry
 
 log = structlog.get_logger("importer")

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import NamedTuple
 
+from daybook.domain.position import Position
 from daybook.sources.fold import Folded, Limits, fold_within, overlong
 from daybook.sources.pacing import paced
-from daybook.sources.position import Position
 from daybook.sources.reader import Block, BlockReader
 from daybook.sources.records import Header
 

@@ -12,10 +12,9 @@ import polars as pl
 
 from daybook.domain.bucket import TYPES, Bucket, Cell, Sums
 from daybook.domain.money import to_decimal, units_of_sum
+from daybook.domain.position import Position
 from daybook.sources.fast_columns import AMOUNT
-from daybook.sources.position import Position
 
-ARROW_STREAM_MAGIC = b"\xff\xff\xff\xff"
 _SCHEMA = {
     "Batch": pl.String,
     "Day": pl.Date,

@@ -7,21 +7,14 @@ import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
+from daybook.domain.source import Stat
 from daybook.errors import SourceError
 
 GZIP_MAGIC = b"\x1f\x8b"
 SUFFIXES = (".csv", ".csv.gz")
 _PIECE = 1 << 20
-
-
-class Stat(NamedTuple):
-    """What saves re-hashing a file that nobody touched; never an identity by itself."""
-
-    size: int
-    inode: int
-    modified_ns: int
 
 
 def locate(spec: str) -> list[Path]:

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
+from daybook.domain.position import Position, Reject, raw_text
 from daybook.sources.fast_columns import fold_columns
-from daybook.sources.position import Position, Reject, raw_text
 from daybook.sources.reader import MAX_LINE_BYTES
 from daybook.sources.records import Layout, Record, aligned_end, parse_row, record_at, records, split_lines
 

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from daybook.domain.source import HEAD_BYTES, Source
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, Stat, stat_of
-from daybook.sources.source import Source
-
-HEAD_BYTES = 4096
 
 
 class Identity(NamedTuple):

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from daybook.domain.position import RAW_LIMIT
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
-from daybook.sources.position import RAW_LIMIT
 from daybook.sources.records import EXPECTED_HEADER, Header, aligned_end, read_header
 
 MAX_LINE_BYTES = 1 << 20

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple, Protocol
 
 from daybook.domain.bucket import Bucket, BucketState
-from daybook.sources.position import Reject
-from daybook.sources.source import Source
+from daybook.domain.position import Reject
+from daybook.domain.source import Source
 
 
 class ArchivedSource(NamedTuple):

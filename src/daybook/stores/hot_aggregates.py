@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from daybook.domain.bucket import Bucket, BucketState, Cell, Cells
+from daybook.domain.element import BATCH_MARK
 from daybook.domain.money import format_units, parse_total
+from daybook.domain.position import Position, Reject
+from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.errors import LaneLostError, RecoveringError
-from daybook.sources.batch_codec import ARROW_STREAM_MAGIC
-from daybook.sources.position import Position, Reject
-from daybook.sources.source import QUEUE_SOURCE, Source
 from daybook.stores import redis_keys
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot
 from daybook.stores.connection import Argument, RedisConnection, translated
@@ -244,7 +244,7 @@ class HotAggregates:
     ) -> tuple[int, int, int]:
         """Set Redis back to the archive's last snapshot: buckets, batches and other elements dropped."""
         arguments: list[Argument] = [
-            token, archive.id, archive.snapshot, ARROW_STREAM_MAGIC[:1], QUEUE_SOURCE,
+            token, archive.id, archive.snapshot, BATCH_MARK[:1], QUEUE_SOURCE,
             redis_keys.TOTALS_PREFIX, redis_keys.COUNTS_PREFIX, redis_keys.SOURCE_PREFIX, len(sources),
             Position().to_json(),
         ]  # fmt: skip

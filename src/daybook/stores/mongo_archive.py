@@ -25,8 +25,8 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook.clock import utc_now
 from daybook.domain.bucket import Bucket, BucketState
+from daybook.domain.position import Reject
 from daybook.errors import ConfigurationError, FencedError, IntegrityError, StoreUnavailableError
-from daybook.sources.position import Reject
 from daybook.stores import mongo_schema as schema
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.mongo_client import (

@@ -12,8 +12,8 @@ from pymongo.errors import OperationFailure
 
 from daybook.domain.bucket import TYPES, Bucket, BucketState, Cell
 from daybook.domain.money import DECIMALS, UNITS_PER_ONE, units_of
+from daybook.domain.position import Reject
 from daybook.errors import DaybookError, IntegrityError
-from daybook.sources.position import Reject
 from daybook.stores.archive import ArchivedSource, Snapshot
 from daybook.stores.mongo_client import Document
 from daybook.stores.source_registry import pack_source, unpack_source

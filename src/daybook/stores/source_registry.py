@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from daybook.domain.position import Position
+from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import RecoveringError
-from daybook.sources.files import Stat
-from daybook.sources.position import Position
-from daybook.sources.source import QUEUE_SOURCE, Source
 from daybook.stores import redis_keys
 from daybook.stores.connection import Argument, RedisConnection
 

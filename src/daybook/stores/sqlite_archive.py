@@ -13,8 +13,8 @@ import msgspec
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.money import format_units, parse_total
+from daybook.domain.position import Reject
 from daybook.errors import FencedError, StoreUnavailableError
-from daybook.sources.position import Reject
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.source_registry import pack_source, unpack_source
 

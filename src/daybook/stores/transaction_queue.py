@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from daybook.domain.position import RAW_LIMIT, Position, Reject
 from daybook.errors import RecoveringError
-from daybook.sources.position import RAW_LIMIT, Position, Reject
 from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection
 

@@ -1,110 +1,34 @@
-"""What the embedded server stands on: the lock of the data directory, and the program that is found."""
+"""How the embedded server starts: the program that is found, loading, and what is told when it fails."""
 
+import asyncio
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
-from daybook.embedded import processes, server_binary
-from daybook.embedded.data_dir import DataDirLock
+from daybook.embedded import processes, server_binary, valkey_server
 from daybook.embedded.server_binary import find_server_binary
-from daybook.embedded.valkey_server import EmbeddedValkey
+from daybook.embedded.server_process import Answer, ServerProcess
+from daybook.embedded.valkey_server import EmbeddedValkey, _find_servers
 from daybook.errors import ConfigurationError
 
-HOLDER = """
-import subprocess, sys, time
-from pathlib import Path
-from daybook.embedded.data_dir import DataDirLock
 
-with DataDirLock(Path(sys.argv[1]), "daybook serve"):
-    heir = subprocess.Popen(["sleep", "60"])
-    print(heir.pid, flush=True)
-    time.sleep(60)
-"""
-NOBODY = 65534
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
 
 
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Root may write anywhere, so the test of that goes on as somebody else."""
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
+def client(server: EmbeddedValkey) -> Redis:
+    return Redis(unix_socket_path=str(server.socket), decode_responses=True)
 
 
-def refusal_of(data_dir: Path) -> str:
-    with pytest.raises(ConfigurationError) as refused, DataDirLock(data_dir, "daybook import"):
-        pass
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
-
-
-def test_a_second_holder_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
-    with DataDirLock(tmp_path, "daybook serve"):
-        assert refusal_of(tmp_path) == (
-            f"DataDir {tmp_path} is in use by daybook serve (pid {os.getpid()}):"
-            " stop it or choose another DataDir"
-        )
-    with DataDirLock(tmp_path, "daybook import"):
-        assert "in use by daybook import (pid " in refusal_of(tmp_path)
-
-
-def test_a_killed_holder_gives_the_directory_back_though_its_child_lives(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        heir = int(holder.stdout.readline())
-        assert f"in use by daybook serve (pid {holder.pid})" in refusal_of(tmp_path)
-        holder.kill()
-        holder.wait()
-        try:
-            assert processes.identify(heir) is not None
-            with DataDirLock(tmp_path, "daybook serve"):
-                pass
-        finally:
-            os.kill(heir, signal.SIGKILL)
-
-
-def test_the_directory_is_created_for_its_owner_alone(tmp_path: Path) -> None:
-    with DataDirLock(tmp_path / "new" / "data", "daybook serve"):
-        assert (tmp_path / "new" / "data").stat().st_mode & 0o777 == 0o700
-
-
-def test_a_lock_may_be_taken_again_after_its_release(tmp_path: Path) -> None:
-    lock = DataDirLock(tmp_path, "daybook serve")
-    for _ in range(2):
-        with lock:
-            refusal_of(tmp_path)
-    lock.release()
-
-
-def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("")
-    assert refusal_of(tmp_path / "data") == (
-        f"DataDir {tmp_path}/data cannot be used: there is a file of that name"
-    )
-    assert refusal_of(tmp_path / "data/deeper") == (
-        f"DataDir {tmp_path}/data/deeper cannot be created: Not a directory"
-    )
-
-
-def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/daybook.lock").mkdir()
-    assert refusal_of(tmp_path / "data") == f"DataDir {tmp_path}/data cannot be written: Is a directory"
-    (tmp_path / "closed").mkdir(mode=0o500)
-    with unprivileged():
-        told = refusal_of(tmp_path / "closed")
-    assert told == f"DataDir {tmp_path}/closed cannot be written: Permission denied"
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - nothing announces it
+        await asyncio.sleep(0.01)
 
 
 async def test_a_server_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -117,6 +41,92 @@ async def test_a_server_log_that_cannot_be_written_is_named(tmp_path: Path) -> N
     (tmp_path / "valkey/server.log").mkdir(parents=True)
     with pytest.raises(ConfigurationError, match="valkey cannot be written: Is a directory"):
         await EmbeddedValkey(tmp_path).start()
+
+
+async def test_waits_for_a_server_that_loads(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(data_dir, 3000)
+    answers = spy_on_answers(monkeypatch)
+    load_slowly(monkeypatch)
+    async with EmbeddedValkey(data_dir) as server:
+        with client(server) as redis:
+            assert redis.dbsize() == 3000
+    assert any(answer.loading for answer in answers if answer)
+
+
+async def test_a_left_over_server_that_loads_is_taken_over(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(data_dir, 3000)
+    load_slowly(monkeypatch)
+    impatient = EmbeddedValkey(data_dir)
+    monkeypatch.setattr(EmbeddedValkey, "_until_ready", returns_at_once)
+    await impatient.start()
+    while (answer := await impatient._running.ask(1)) is None:
+        await asyncio.sleep(0.01)
+    assert answer.loading
+    monkeypatch.undo()
+    async with EmbeddedValkey(data_dir) as server:
+        assert (server.pid, server.taken_over) == (impatient.pid, True)
+        with client(server) as redis:
+            assert redis.dbsize() == 3000
+    await impatient.stop()
+
+
+async def fill(data_dir: Path, keys: int) -> None:
+    async with EmbeddedValkey(data_dir) as server:
+        with client(server) as redis:
+            redis.eval(f"for i = 1, {keys} do redis.call('SET', 'k' .. i, i) end", 0)
+            redis.bgrewriteaof()
+            await until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"])
+
+
+def load_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = valkey_server.server_arguments
+    slowly = ("--key-load-delay", "200", "--loading-process-events-interval-bytes", "1024")
+    monkeypatch.setattr(valkey_server, "server_arguments", lambda *given: [*arguments(*given), *slowly])
+
+
+async def returns_at_once(*_: object) -> None:
+    return
+
+
+def spy_on_answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer | None]:
+    answers: list[Answer | None] = []
+    ask = ServerProcess.ask
+
+    async def spied(server: ServerProcess, timeout_seconds: float) -> Answer | None:
+        answers.append(await ask(server, timeout_seconds))
+        return answers[-1]
+
+    monkeypatch.setattr(ServerProcess, "ask", spied)
+    return answers
+
+
+async def test_a_server_that_ends_at_start_is_told_with_its_last_words(data_dir: Path) -> None:
+    async with EmbeddedValkey(data_dir) as server:
+        put(server, "kept")
+    next((data_dir / "valkey/appendonlydir").glob("*.manifest")).write_text("nonsense\n")
+    with pytest.raises(
+        ConfigurationError, match=r"ended at once \(exit code 1\): .*manifest.*server\.log"
+    ) as told:
+        await EmbeddedValkey(data_dir).start()
+    assert "\n" not in str(told.value)
+    assert _find_servers(data_dir / "valkey") == []
+
+
+async def test_a_start_that_is_cancelled_leaves_no_server(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(EmbeddedValkey, "_until_ready", never)
+    starting = asyncio.create_task(EmbeddedValkey(data_dir).start())
+    await until(lambda: bool(_find_servers(data_dir / "valkey")))
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert _find_servers(data_dir / "valkey") == []
 
 
 def test_the_packaged_server_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

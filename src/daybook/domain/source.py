@@ -1,19 +1,29 @@
 """What Daybook knows of one source."""
 
+from typing import NamedTuple
+
 import msgspec
 
-from daybook.sources.files import Stat
-from daybook.sources.position import Position
+from daybook.domain.position import Position
 
+HEAD_BYTES = 4096
 QUEUE_SOURCE = "queue"
 """The pseudo-source of transactions that other producers push."""
+
+
+class Stat(NamedTuple):
+    """What saves re-hashing a file that nobody touched; never an identity by itself."""
+
+    size: int
+    inode: int
+    modified_ns: int
 
 
 class Source(msgspec.Struct, frozen=True):
     id: str
     path: str
     head: bytes
-    """The content's first bytes (at most `identity.HEAD_BYTES`), as they were when it became known."""
+    """The content's first bytes (at most `HEAD_BYTES`), as they were when it became known."""
     read: Position = Position()
     """The checkpoint: up to here the rows are queued."""
     applied: Position = Position()
@@ -39,7 +49,7 @@ class Source(msgspec.Struct, frozen=True):
     @property
     def state(self) -> str:
         if self.problem:
-            return "stopped"
+            return "waiting"
         if self.complete:
             return "done"
         return "reading" if self.read.offset < self.size else "applying"
