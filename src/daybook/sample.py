@@ -134,11 +134,11 @@ def _method_names(count: int) -> list[str]:
 
 def _timestamp(spec: SampleSpec) -> pl.Expr:
     days = pl.Series([spec.first_day]).cast(pl.Int32) + pl.int_range(spec.days, dtype=pl.Int32, eager=True)
-    times = [f"T{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}" for s in range(_DAY_SECONDS)]
+    times = (pl.int_range(_DAY_SECONDS, eager=True) * 10**9).cast(pl.Time).dt.to_string("T%H:%M:%S")
     second = _second(spec)
     return pl.concat_str(
         pl.lit(days.cast(pl.Date).cast(pl.String)).gather(second // _whole(_DAY_SECONDS)),
-        pl.lit(pl.Series(times)).gather(second % _whole(_DAY_SECONDS)),
+        pl.lit(times).gather(second % _whole(_DAY_SECONDS)),
     )
 
 

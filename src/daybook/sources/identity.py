@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from daybook.domain.source import HEAD_BYTES, Source
+from daybook.domain.source import HEAD_BYTES, Source, Stat
 from daybook.errors import SourceError
-from daybook.sources.files import ContentFile, Stat, stat_of
+from daybook.sources.files import ContentFile, stat_of
 
 
 class Identity(NamedTuple):
