@@ -37,7 +37,7 @@ _FINEST = Decimal("1e-12")
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What a sample file holds. Raises ValueError for what no file can hold."""
+    """What a sample file holds."""
 
     rows: int = 5000
     first_day: date = date(2026, 1, 1)
@@ -53,7 +53,8 @@ class SampleSpec:
     """What all `sleep_ms` (every line's last field, in bad rows too) add up to, to the millisecond."""
     seed: int = 1
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises ValueError, naming field and value, for what no file can hold."""
         _demand(0 <= self.rows <= MAX_ROWS, f"rows={self.rows}: must be between 0 and {MAX_ROWS}")
         left = (date.max - self.first_day).days + 1
         _demand(self.days >= 1, f"days={self.days}: must be at least 1")
@@ -81,8 +82,10 @@ def write_sample(spec: SampleSpec, path: Path, *, on_rows: Callable[[int], None]
 
     The content depends on `spec` alone: any machine, Python and polars gives the same bytes (what gzip
     makes of them depends on the zlib at hand). Memory holds one chunk of rows. `on_rows` is
-    called after each chunk with the number of rows written so far. An OSError passes through.
+    called after each chunk with the number of rows written so far.
+    Raises ValueError for a spec that makes no sense, before the file is touched; an OSError passes through.
     """
+    spec.check()
     fields, fault = _fields(spec), _fault(spec)
     with _opened(path) as out:
         out.write(HEADER)

@@ -8,16 +8,15 @@ from uuid import uuid4
 
 import pymongo
 import pytest
-from support.mongo_server import MongoServer, mongod, secantus
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
-from daybook.errors import FencedError
-from daybook.domain.source import Stat
 from daybook.domain.position import RAW_LIMIT, Position, Reject
-from daybook.domain.source import QUEUE_SOURCE, Source
+from daybook.domain.source import QUEUE_SOURCE, Source, Stat
+from daybook.errors import FencedError
 from daybook.stores.archive import Archive, ArchivedSource, Snapshot, Written
 from daybook.stores.mongo_archive import MongoArchive
 from daybook.stores.sqlite_archive import SqliteArchive
+from support.mongo_server import MongoServer, mongod, secantus
 
 NewArchive = Callable[[], Archive]
 """Another object over the same store, as another process would have one."""
@@ -188,11 +187,11 @@ class TestBuckets:
         assert (await archive.open()).snapshot == 2
 
     async def test_load_answers_those_that_are_there(self, archive: Archive) -> None:
-        days = [f"20{year:02}-0{month}-01" for year in range(100) for month in range(1, 10)]
-        content = {Bucket(day, "deposits"): state(1, paypal=n) for n, day in enumerate(days)}
+        days = [f"2{year:03}-07-04" for year in range(1000)] + [f"1{year:03}-07-04" for year in range(1000)]
+        content = {Bucket(day, "deposits"): state(1, paypal=n) for n, day in enumerate(days[::50])}
         await archive.write(snapshot(1, content))
         asked = [Bucket(day, kind) for day in days for kind in ("withdrawals", "deposits")]
-        assert await archive.load([*asked, Bucket("1999-01-01", "deposits")]) == content
+        assert await archive.load(asked) == content
         assert await archive.load(iter([asked[1], asked[1]])) == {asked[1]: content[asked[1]]}
 
     async def test_days_are_sorted_and_both_ends_belong(self, archive: Archive) -> None:
@@ -212,7 +211,8 @@ class TestBuckets:
         assert await found("2026-01-31", "2026-01-01") == []
 
     async def test_a_long_range_can_be_left_early(self, archive: Archive) -> None:
-        days = [f"{year:04}-{month:02}-28" for year in range(1900, 2000) for month in range(1, 13)]
+        years = range(1900, 2000) if archive.name == "SQLite" else range(1940, 1960)  # more than one step
+        days = [f"{year:04}-{month:02}-28" for year in years for month in range(1, 13)]
         content = {Bucket(day, "deposits"): state(1, paypal=n) for n, day in enumerate(days)}
         await archive.write(snapshot(1, content))
         assert [bucket.day async for bucket, _ in archive.days("1900-01-01", "1999-12-31")] == days

@@ -123,6 +123,24 @@ async def test_a_torn_end_of_the_append_only_file_is_cut_off(data_dir: Path) -> 
             assert redis.dbsize() == 1
 
 
+async def test_a_start_that_fails_does_not_move_the_socket(tmp_path: Path) -> None:
+    data_dir = tmp_path / ("deep" * 30)
+    async with EmbeddedValkey(data_dir) as server:
+        socket = server.socket
+        assert socket.parent != data_dir / "valkey"
+        os.kill(server.pid, signal.SIGKILL)
+        await server.watch()
+        manifest = only((data_dir / "valkey/appendonlydir").glob("*.manifest"))
+        text = manifest.read_text()
+        manifest.write_text("nonsense\n")
+        with pytest.raises(ConfigurationError):
+            await server.start()
+        manifest.write_text(text)
+        await server.start()
+        assert server.socket == socket
+    assert not socket.parent.exists()
+
+
 def only(paths: Iterator[Path]) -> Path:
     (path,) = paths
     return path
@@ -208,11 +226,14 @@ async def test_runs_on_a_server_of_the_path(tmp_path: Path) -> None:
 
 def test_processes_are_known_without_proc_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(processes, "_PROC", tmp_path)
-    with subprocess.Popen(["sleep", "61"]) as sleeper:
+    words = ["sleep", f"60.{os.getpid()}"]
+    with subprocess.Popen(words) as sleeper:
         known = processes.identify(sleeper.pid)
         assert known is not None
         assert processes.is_alive(known)
-        assert [line.pid for line in processes.command_lines() if line.text == "sleep 61"] == [sleeper.pid]
+        assert [line.pid for line in processes.command_lines() if line.text == " ".join(words)] == [
+            sleeper.pid
+        ]
         processes.signal(known, signal.SIGKILL)
         os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
         assert not processes.is_alive(known)

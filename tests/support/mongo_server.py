@@ -23,7 +23,6 @@ from pymongo.errors import PyMongoError
 
 EXTERNAL_URI_VARIABLE = "DAYBOOK_TEST_MONGODB_URI"
 START_SECONDS = 30
-STOP_SECONDS = 10
 
 
 class MongoServer(NamedTuple):
@@ -103,13 +102,10 @@ def _wait_until_it_answers(uri: str, process: subprocess.Popen[bytes], log_path:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    """At once: nobody needs the files any more."""
     if process.poll() is None:
-        os.kill(process.pid, signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 class Fate(Enum):
@@ -132,9 +128,11 @@ class MongoProxy:
 
     def __init__(self, server: MongoServer, decide: Decide) -> None:
         self._server = server
-        self._decide = decide
+        self.decide = decide
         self._tasks: set[asyncio.Task[None]] = set()
         self.uri = ""
+        self.answered: list[str] = []
+        """Commands that the server has answered, whether or not anybody still waits for it."""
 
     async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -158,7 +156,7 @@ class MongoProxy:
         assert task is not None
         self._tasks.add(task)
         server_reader, server_writer = await asyncio.open_connection(self._server.host, self._server.port)
-        connection = _Connection(self._decide, reader, writer, server_reader, server_writer)
+        connection = _Connection(self, reader, writer, server_reader, server_writer)
         try:
             await connection.run()
         finally:
@@ -170,16 +168,18 @@ class MongoProxy:
 class _Connection:
     def __init__(
         self,
-        decide: Decide,
+        proxy: MongoProxy,
         client_reader: asyncio.StreamReader,
         client_writer: asyncio.StreamWriter,
         server_reader: asyncio.StreamReader,
         server_writer: asyncio.StreamWriter,
     ) -> None:
-        self._decide = decide
+        self._proxy = proxy
         self._client = client_reader, client_writer
         self._server = server_reader, server_writer
+        self._command = ""
         self._lose_next_reply = False
+        self._answered = asyncio.Event()
 
     async def run(self) -> None:
         pumps = [asyncio.create_task(self._requests()), asyncio.create_task(self._replies())]
@@ -192,17 +192,24 @@ class _Connection:
 
     async def _requests(self) -> None:
         while message := await _message(self._client[0]):
-            name = _command_name(message)
-            if name not in _UNHEARD:
-                fate = await self._decide(name)
-                if fate is Fate.LOSE_REQUEST:
-                    return
-                self._lose_next_reply = fate is Fate.LOSE_REPLY
+            self._command = _command_name(message)
+            if self._command in _UNHEARD:
+                self._server[1].write(message)
+                continue
+            fate = await self._proxy.decide(self._command)
+            if fate is Fate.LOSE_REQUEST:
+                return
+            self._lose_next_reply = fate is Fate.LOSE_REPLY
+            self._answered.clear()
             self._server[1].write(message)
             await self._server[1].drain()
+            await self._answered.wait()
 
     async def _replies(self) -> None:
         while message := await _message(self._server[0]):
+            if self._command not in _UNHEARD:
+                self._proxy.answered.append(self._command)
+                self._answered.set()
             if self._lose_next_reply:
                 return
             self._client[1].write(message)

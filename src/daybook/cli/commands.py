@@ -30,8 +30,9 @@ def serve() -> None:
     """Serve until SIGTERM or Ctrl-C. All settings come from the environment or from `.env`."""
     import uvloop
 
-    from daybook import logs, serve, settings
+    from daybook import allocator, logs, serve, settings
 
+    allocator.keep_freed_memory()
     logs.configure()
     uvloop.run(serve.serve(settings.load()))
 
@@ -49,9 +50,10 @@ def import_files(
     """Import files, each row once, with or without a running service; ends when all rows are applied."""
     import uvloop
 
-    from daybook import settings
+    from daybook import allocator, settings
     from daybook.cli.importing import import_all
 
+    allocator.keep_freed_memory()
     loaded = settings.load(replay_speed=replay_speed)
     if not uvloop.run(import_all(loaded, files, complete=complete)):
         raise typer.Exit(1)

@@ -37,6 +37,7 @@ _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": 
 _POLL_SECONDS = 0.005
 _ANSWER_SECONDS = 3.0
 _SILENCE_SECONDS = 60.0
+_SHUTDOWN_SECONDS = 5.0
 _LINES_TOLD = 4
 _LOG_PREFIX = re.compile(r"^\d+:\w .{1,40}? [.*#-] ")
 
@@ -56,7 +57,11 @@ class EmbeddedValkey:
         """Whether the last start found a server that an earlier service had left behind."""
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -66,7 +71,7 @@ class EmbeddedValkey:
 
     @property
     def socket(self) -> Path:
-        """Where it listens; the same after a further start of this object."""
+        """Where it listens; the same after a further start of this object, until stop()."""
         return self._running.socket
 
     @property
@@ -96,18 +101,15 @@ class EmbeddedValkey:
             self._write_record()
             await self._until_ready(log_size)
         except BaseException:
-            await self.stop()
+            await self._end(_SHUTDOWN_SECONDS)
             raise
 
-    async def stop(self, shutdown_seconds: float = 5.0) -> None:
+    async def stop(self, shutdown_seconds: float = _SHUTDOWN_SECONDS) -> None:
         """Ends the server by SHUTDOWN, its data on disk; by force some seconds after the given ones.
 
         Harmless when none runs. If it is cancelled, call it again, or a later start takes over what is left.
         """
-        if self._server is not None and self._server.is_alive():
-            await self._server.shut_down(shutdown_seconds)
-        self._server = None
-        (self._folder / _RECORD).unlink(missing_ok=True)
+        await self._end(shutdown_seconds)
         if self._socket is not None:
             _remove_socket(self._socket, self._folder)
             self._socket = None
@@ -118,6 +120,12 @@ class EmbeddedValkey:
         The answer is its exit code, negative for a signal, or None when nobody knows it (taken over).
         """
         return await self._running.wait()
+
+    async def _end(self, shutdown_seconds: float) -> None:
+        if self._server is not None and self._server.is_alive():
+            await self._server.shut_down(shutdown_seconds)
+        self._server = None
+        (self._folder / _RECORD).unlink(missing_ok=True)
 
     async def _take_over(self) -> ServerProcess | None:
         """The server of this folder that answers; any other of this folder is ended."""
@@ -136,7 +144,11 @@ class EmbeddedValkey:
         binary = await asyncio.to_thread(find_server_binary)
         try:
             self._tidy()
-            place = self._socket or _choose_socket(self._folder)
+            place = (
+                self._socket
+                if self._socket and self._socket.parent.is_dir()
+                else _choose_socket(self._folder)
+            )
             child = self._run(binary, place)
         except OSError as error:
             raise unwritable(self._folder, error) from error

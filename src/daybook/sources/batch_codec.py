@@ -11,10 +11,10 @@ import msgspec
 import polars as pl
 
 from daybook.domain.bucket import TYPES, Bucket, Cell, Sums
-from daybook.domain.money import to_decimal, units_of_sum
+from daybook.domain.money import DECIMALS, to_decimal, units_of_sum
 from daybook.domain.position import Position
-from daybook.sources.fast_columns import AMOUNT
 
+AMOUNT = pl.Decimal(38, DECIMALS)
 _SCHEMA = {
     "Batch": pl.String,
     "Day": pl.Date,

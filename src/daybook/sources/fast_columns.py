@@ -4,20 +4,42 @@ It knows no rule of its own: a row is sure only when it has the commonest form o
 `records.parse_row` accepts too; all other lines are left to that reference.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-import polars as pl
+import numpy as np
 
 from daybook.domain.bucket import Bucket, Cell, Sums
-from daybook.domain.money import DECIMALS, units_of_sum
-from daybook.domain.transaction import TransactionType, check_payment_method, parse_day
+from daybook.domain.money import DECIMALS
+from daybook.domain.transaction import MAX_METHOD_LENGTH, TransactionType, check_payment_method, parse_day
 from daybook.sources.records import Layout
+from daybook.sources.words import (
+    WORD,
+    Indexes,
+    Mask,
+    WordArray,
+    Words,
+    are_at_most,
+    digits_in,
+    first,
+    last_digits,
+    number,
+    pairs_of,
+    without_last,
+    word,
+)
 
-AMOUNT = pl.Decimal(38, DECIMALS)
-_SURE_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"
-_SURE_AMOUNT = rf"^[0-9]{{1,12}}(?:\.[0-9]{{1,{DECIMALS}}})?$"
-_KEYS = ("day", "type", "payment_method")
+_NEWLINE, _COMMA, _DOT, _RETURN, _FIRST_NON_ASCII = 0x0A, 0x2C, 0x2E, 0x0D, 0x80
+_TYPES = (TransactionType.DEPOSIT, TransactionType.WITHDRAWAL)
+_WHOLE_DIGITS = 10
+"""More would not fit 63 bits in units of 10^-8."""
+_DECIMALS_BY_FREQUENCY = (2, 1, 8, 7, 6, 5, 4, 3)
+_HASH_BITS, _HASH_ROUNDS = 14, 16
+_HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_FRACTION_UNITS = np.array([10 ** (DECIMALS - count) for count in range(DECIMALS + 1)], np.int64)
+_FIRST_PAIR = np.uint64(0xFFFF)
+_LOW = np.int64((1 << 32) - 1)
+_MAX_ROWS = 1 << 21
+"""More could make the sums of doubles in `_add_up` inexact."""
 
 
 class FastFold(NamedTuple):
@@ -28,87 +50,230 @@ class FastFold(NamedTuple):
     """Indexes of the block's lines that the reference must judge, ascending."""
 
 
-def fold_columns(block: bytes, lines: int, layout: Layout) -> FastFold | None:
-    """Sums of the sure rows of a block that has no quote and ends with a line end.
+class _Column(NamedTuple):
+    """Where the fields of one column begin and end."""
 
-    None when the columns cannot be told apart for the block as a whole (a row with too many fields);
-    then every line is the reference's.
-    """
-    frame = _read(block, layout)
-    if frame is None or frame.height != lines:
-        return None
-    frame = frame.with_columns(_is_sure(layout).fill_null(value=False).alias("sure"))
-    doubtful = frame.select(pl.arg_where(~pl.col("sure"))).to_series().to_list()
-    sure = frame.filter("sure") if doubtful else frame
-    groups = sure.group_by(_KEYS).agg(pl.col("amount").sum(), pl.len().alias("count"))
-    days, methods = (
-        _refused(groups["day"], parse_day),
-        _refused(groups["payment_method"], check_payment_method),
-    )
-    if days or methods:
-        refused = pl.col("day").is_in(days) | pl.col("payment_method").is_in(methods)
-        doubtful = frame.select(pl.arg_where(~pl.col("sure") | refused)).to_series().to_list()
-        groups = groups.filter(~refused)
-    return FastFold(_to_sums(groups), int(groups["count"].sum()), doubtful)
+    start: Indexes
+    end: Indexes
 
 
-def _read(block: bytes, layout: Layout) -> pl.DataFrame | None:
-    names = {
-        layout.timestamp: "timestamp",
-        layout.type: "type",
-        layout.payment_method: "payment_method",
-        layout.amount: "text",
-    }
-    names.setdefault(layout.width - 1, "last")
-    schema = {names.get(index, f"column {index}"): pl.String for index in range(layout.width)}
-    try:
-        return (
-            pl.scan_csv(block, has_header=False, schema=schema, quote_char=None)
-            .select(
-                pl.col("timestamp"),
-                pl.col("timestamp").str.slice(0, 10).alias("day"),
-                "type",
-                "payment_method",
-                "text",
-                pl.col("text").cast(AMOUNT, strict=False).alias("amount"),
-                *(["last"] if "last" in schema else []),
-            )
-            .collect()
-        )
-    except (pl.exceptions.SchemaError, pl.exceptions.ComputeError):
-        return None
+class _Coded(NamedTuple):
+    """A column of few distinct values: each row's number of its value."""
+
+    codes: Indexes
+    values: list[str]
+    sure: Mask
 
 
-def _is_sure(layout: Layout) -> pl.Expr:
-    sure = (
-        pl.col("timestamp").str.contains(_SURE_TIMESTAMP)
-        & pl.col("type").is_in([kind.value for kind in TransactionType])
-        & pl.col("payment_method").is_not_null()
-        & pl.col("text").str.contains(_SURE_AMOUNT)
-        & (pl.col("amount") > 0)
-    )
-    last = layout.width - 1
-    if last in {layout.timestamp, layout.type, layout.payment_method, layout.amount}:
-        return sure
-    return sure & pl.col("last").is_not_null()
+def fold_columns(block: bytes, layout: Layout) -> FastFold:
+    """Sums of the sure rows of a block that has no quote and ends with a line end."""
+    words = Words(block)
+    line_ends, lines, columns = _split(words, layout.width)
+    days, sure = _days(words, columns[layout.timestamp])
+    types, known = _types(words, columns[layout.type])
+    sure &= known & _is_utf8(block, words, line_ends)[lines]
+    methods = _methods(words, columns[layout.payment_method])
+    units, known = _amounts(words, columns[layout.amount])
+    sure &= known & methods.sure
+    codes = methods.codes
+    if not sure.all():
+        lines, days, types, codes, units = (part[sure] for part in (lines, days, types, codes, units))
+    sums, refused = _add_up(days, types, codes, units, methods.values)
+    counted = np.delete(lines, refused) if len(refused) else lines
+    if len(counted) == len(line_ends):
+        return FastFold(sums, len(counted), [])
+    doubtful = np.ones(len(line_ends), np.bool_)
+    doubtful[counted] = False
+    return FastFold(sums, len(counted), np.flatnonzero(doubtful).tolist())
 
 
-def _refused(keys: pl.Series, rule: Callable[[str], str]) -> list[str]:
-    """The distinct keys that a rule of the domain does not accept as they stand."""
-    refused = []
-    for key in keys.unique():
+def _split(words: Words, width: int) -> tuple[Indexes, Indexes, list[_Column]]:
+    """All line ends, the lines that have `width` fields, and the columns of these lines."""
+    borders = words.find(_COMMA, _NEWLINE)
+    number_of_lines = np.count_nonzero(words.bytes == _NEWLINE)
+    lines = np.arange(number_of_lines)
+    line_ends = borders[width - 1 :: width]
+    if len(borders) != width * number_of_lines or not (words.bytes[line_ends] == _NEWLINE).all():
+        last = np.flatnonzero(words.bytes[borders] == _NEWLINE)
+        line_ends = borders[last]
+        lines = np.flatnonzero(np.diff(last, prepend=-1) == width)
+        borders = borders[(last[lines, None] - np.arange(width - 1, -1, -1)).ravel()]
+    rights = [borders[column::width] for column in range(width)]
+    lefts = [np.append(words.begin, line_ends[:-1] + 1)[lines], *(right + 1 for right in rights[:-1])]
+    rights[-1] = rights[-1] - (words.bytes[rights[-1] - 1] == _RETURN)
+    return line_ends, lines, [_Column(left, right) for left, right in zip(lefts, rights, strict=True)]
+
+
+def _is_utf8(block: bytes, words: Words, line_ends: Indexes) -> Mask:
+    """Per line; of a block that is not UTF-8 as a whole, only the ASCII lines are sure."""
+    good = np.ones(len(line_ends), np.bool_)
+    if not block.isascii():
         try:
-            accepted = rule(key) == key
-        except ValueError:
-            accepted = False
-        if not accepted:
-            refused.append(key)
-    return refused
+            block.decode()
+        except UnicodeDecodeError:
+            good[np.searchsorted(line_ends, np.flatnonzero(words.bytes >= _FIRST_NON_ASCII))] = False
+    return good
 
 
-def _to_sums(groups: pl.DataFrame) -> Sums:
+def _days(words: Words, column: _Column) -> tuple[Indexes, Mask]:
+    """Days as `(12 * year + month) * 32 + day`, and which timestamps read like 2026-01-15T10:30:00."""
+    start = column.start
+    date, sure = digits_in(words.at(start), b"0000-00-")
+    day_and_time, good = digits_in(words.at(start + 8), b"00T00:00")
+    sure &= good & (column.end - start == len("2026-01-15T10:30:00"))
+    clock, good = digits_in(words.at(start + 11), b"00:00:00")
+    sure &= good & are_at_most(pairs_of(clock), (23, 5, 90, 59))
+    date, day = number(pairs_of(date)), pairs_of(day_and_time) & _FIRST_PAIR
+    years = date // 10_000
+    months = (date - years * 10_000) // 10
+    sure &= (months - 1 < 12) & (day - 1 < 31)  # noqa: PLR2004 - a calendar; 0 - 1 is a very large number
+    return ((12 * years + months) * 32 + day).astype(np.int64), sure
+
+
+def _types(words: Words, column: _Column) -> tuple[Indexes, Mask]:
+    """0 for a deposit, 1 for a withdrawal, and which fields are either."""
+    start, length = column.start, column.end - column.start
+    ending = words.at(column.end - WORD)
+    deposit = (length == len("deposit")) & (ending >> np.uint64(8) == word(b"deposit"))
+    withdrawal = (length == len("withdrawal")) & (ending == word(b"thdrawal"))
+    withdrawal &= (words.bytes[start] == ord("w")) & (words.bytes[start + 1] == ord("i"))
+    return withdrawal.astype(np.int64), deposit | withdrawal
+
+
+def _methods(words: Words, column: _Column) -> _Coded:
+    """Numbers the distinct methods, by a small hash table whose every hit is compared in full."""
+    length = column.end - column.start
+    sure = (length >= 1) & (length <= MAX_METHOD_LENGTH)
+    length = np.where(sure, length, 0)
+    parts = [_part(words, column.start, length, at) for at in range(0, int(length.max(initial=0)), WORD)]
+    bins = _hash(length, parts)
+    codes = np.full(len(length), -1, np.int64)
+    values: list[str] = []
+    pending = np.flatnonzero(sure)
+    for _ in range(_HASH_ROUNDS):
+        if not len(pending):
+            break
+        holder = np.full(1 << _HASH_BITS, -1, np.int64)
+        holder[bins[pending]] = pending
+        found = holder[bins[pending]]
+        same = length[pending] == length[found]
+        for part in parts:
+            same &= part[pending] == part[found]
+        used = np.flatnonzero(holder >= 0)
+        code_of = np.empty(1 << _HASH_BITS, np.int64)
+        code_of[used] = np.arange(len(values), len(values) + len(used))
+        codes[pending[same]] = code_of[bins[pending[same]]]
+        values += [
+            words.text(column.start[row], column.end[row]).decode("utf-8", "replace") for row in holder[used]
+        ]
+        pending = pending[~same]
+    sure[pending] = False
+    refused = [code for code, value in enumerate(values) if not _is_method(value)]
+    if refused:
+        sure &= ~np.isin(codes, refused)
+    return _Coded(codes, values, sure)
+
+
+def _part(words: Words, start: Indexes, length: Indexes, at: int) -> WordArray:
+    """The characters `at` to `at + 7` of each field."""
+    if at == 0:
+        return first(words.at(start), np.minimum(length, WORD))
+    part = np.zeros(len(start), np.uint64)
+    longer = np.flatnonzero(length > at)
+    part[longer] = first(words.at(start[longer] + at), np.minimum(length[longer] - at, WORD))
+    return part
+
+
+def _hash(length: Indexes, parts: list[WordArray]) -> Indexes:
+    mixed = length.astype(np.uint64)
+    for part in parts:
+        mixed = (mixed ^ part) * _HASH_FACTOR
+        mixed ^= mixed >> np.uint64(29)
+    return ((mixed * _HASH_FACTOR) >> np.uint64(64 - _HASH_BITS)).astype(np.int64)
+
+
+def _is_method(text: str) -> bool:
+    try:
+        return check_payment_method(text) == text
+    except ValueError:
+        return False
+
+
+def _amounts(words: Words, column: _Column) -> tuple[Indexes, Mask]:
+    """Amounts in units of 10^-8, and which are above 0 and read like 1234.56 or 1234."""
+    length = column.end - column.start
+    decimals = np.zeros(len(length), np.int64)
+    pending = np.arange(len(length))
+    for count in _DECIMALS_BY_FREQUENCY:
+        here = (words.bytes[column.end[pending] - 1 - count] == _DOT) & (length[pending] > count + 1)
+        decimals[pending[here]] = count
+        pending = pending[~here]
+    ending = words.at(column.end - WORD)
+    fraction, sure = last_digits(ending, decimals)
+    whole_length = length - decimals - (decimals > 0)
+    sure &= (whole_length >= 1) & (whole_length <= _WHOLE_DIGITS)
+    whole_ending = without_last(ending, np.minimum(length - whole_length, WORD - 1))
+    long = np.flatnonzero(length > WORD)
+    if len(long):
+        whole_ending[long] = words.at(column.end[long] - (length - whole_length)[long] - WORD)
+    whole, good = last_digits(whole_ending, np.clip(whole_length, 0, WORD))
+    sure &= good
+    units = number(pairs_of(whole)).astype(np.int64)
+    very_long = np.flatnonzero(whole_length > WORD)
+    if len(very_long):
+        before = words.at(column.start[very_long] + whole_length[very_long] - 2 * WORD)
+        high, good = last_digits(before, np.clip(whole_length[very_long] - WORD, 0, WORD))
+        sure[very_long] &= good
+        units[very_long] += number(pairs_of(high)).astype(np.int64) * 10**WORD
+    units *= 10**DECIMALS
+    units += number(pairs_of(fraction)).astype(np.int64) * _FRACTION_UNITS[decimals]
+    return units, sure & (units > 0)
+
+
+def _add_up(
+    days: Indexes, types: Indexes, methods: Indexes, units: Indexes, names: list[str]
+) -> tuple[Sums, Indexes]:
+    """Exact sums of the rows whose day exists, and the indexes of the other rows.
+
+    Sums of doubles are exact here: they add up whole numbers and stay below 2^53, because the units are
+    taken apart into 32 low bits and at most 31 high ones, and a block has fewer than 2^21 rows.
+    """
+    if not len(days):
+        return {}, np.arange(0)
+    if len(days) >= _MAX_ROWS:
+        raise AssertionError(f"a block has {len(days)} rows, {_MAX_ROWS - 1} at most can be added up exactly")
+    width = 2 * max(1, len(names))
+    oldest = int(days.min())
+    places = (days - oldest) * width + types * (width // 2) + methods
+    keys: Indexes | None = None
+    if int(places.max()) > 4 * len(places) + (1 << 16):
+        keys, places = np.unique(places, return_inverse=True)
+    counts = np.bincount(places)
+    low = np.bincount(places, weights=(units & _LOW).astype(np.float64))
+    high = np.bincount(places, weights=(units >> 32).astype(np.float64))
     sums: Sums = {}
-    plural = {kind.value: kind.plural for kind in TransactionType}
-    for day, kind, method, amount, count in groups.select(*_KEYS, "amount", "count").iter_rows():
-        sums.setdefault(Bucket(day, plural[kind]), {})[method] = Cell(units_of_sum(amount), count)
-    return sums
+    refused = []
+    days_known: dict[int, str | None] = {}
+    for place in np.flatnonzero(counts).tolist():
+        key = place if keys is None else int(keys[place])
+        number_of_day, rest = divmod(key, width)
+        kind, method = divmod(rest, width // 2)
+        if number_of_day not in days_known:
+            days_known[number_of_day] = _day(oldest + number_of_day)
+        day = days_known[number_of_day]
+        if day is None:
+            refused.append(place)
+            continue
+        cell = Cell((int(high[place]) << 32) + int(low[place]), int(counts[place]))
+        sums.setdefault(Bucket(day, _TYPES[kind].plural), {})[names[method]] = cell
+    return sums, np.flatnonzero(np.isin(places, refused)) if refused else np.arange(0)
+
+
+def _day(code: int) -> str | None:
+    """The day of a code of `_days`; None if there is no such day."""
+    months, day = divmod(code, 32)
+    year, month = divmod(months - 1, 12)
+    try:
+        return parse_day(f"{year:04d}-{month + 1:02d}-{day:02d}")
+    except ValueError:
+        return None

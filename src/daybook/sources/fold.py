@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
 from daybook.domain.position import Position, Reject, raw_text
-from daybook.sources.fast_columns import fold_columns
+from daybook.sources.fast_columns import FastFold, fold_columns
 from daybook.sources.reader import MAX_LINE_BYTES
 from daybook.sources.records import Layout, Record, aligned_end, parse_row, record_at, records, split_lines
+from daybook.sources.words import count_byte
 
 
 class Limits(NamedTuple):
@@ -65,41 +66,38 @@ def overlong(beginning: bytes, size: int, source: str, line: int) -> Folded:
 
 def fold(block: bytes, layout: Layout, source: str, line: int) -> Folded:
     """What whole records add up to. Everything in the block is counted: as a row or as a reject."""
-    lines = block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
+    lines = count_byte(block, 0x0A) + (not block.endswith(b"\n") and bool(block))
     plain = b'"' not in block and block.endswith(b"\n")
-    fast = fold_columns(block, lines, layout) if plain else None
-    if fast is not None and not fast.doubtful:
-        return Folded(fast.sums, [], fast.rows, lines, len(block))
     judged = _Judged(layout, source, line)
-    every_line = split_lines(block)
-    if fast is not None:
-        judged.add_sure(fast.sums, fast.rows)
+    if plain:
+        fast = fold_columns(block, layout)
+        judged.add_sure(fast)
+        every_line = split_lines(block) if fast.doubtful else []
         for index in fast.doubtful:
             judged.add_record(_record(every_line, index), index)
     else:
-        _fold_mixed(every_line, layout, judged)
+        _fold_quoted(split_lines(block), layout, judged)
     return Folded(judged.sums, judged.sorted_rejects(), judged.rows, lines, len(block))
 
 
-def _fold_mixed(lines: list[bytes], layout: Layout, judged: "_Judged") -> None:
-    """A block with quotes or with too many fields: the lines without either still go the fast way."""
+def _fold_quoted(lines: list[bytes], layout: Layout, judged: "_Judged") -> None:
+    """A block with quotes: the lines outside of quoted records still go the fast way."""
     plain: list[int] = []
     index = 0
     while index < len(lines):
-        line = lines[index]
-        if b'"' not in line and line.endswith(b"\n") and line.count(b",") == layout.width - 1:
+        if b'"' not in lines[index] and lines[index].endswith(b"\n"):
             plain.append(index)
             index += 1
         else:
             record = _record(lines, index)
             judged.add_record(record, index)
             index += record.lines
-    fast = fold_columns(b"".join(lines[index] for index in plain), len(plain), layout) if plain else None
-    if fast is not None:
-        judged.add_sure(fast.sums, fast.rows)
-        plain = [plain[index] for index in fast.doubtful]
-    for index in plain:
-        judged.add_record(_record(lines, index), index)
+    if not plain:
+        return
+    fast = fold_columns(b"".join(lines[index] for index in plain), layout)
+    judged.add_sure(fast)
+    for index in fast.doubtful:
+        judged.add_record(_record(lines, plain[index]), plain[index])
 
 
 def _record(lines: list[bytes], index: int) -> Record:
@@ -120,9 +118,9 @@ class _Judged:
         self.rows = 0
         self.rejects: list[Reject] = []
 
-    def add_sure(self, sums: Sums, rows: int) -> None:
-        self.rows += rows
-        for bucket, cells in sums.items():
+    def add_sure(self, fast: FastFold) -> None:
+        self.rows += fast.rows
+        for bucket, cells in fast.sums.items():
             add_cells(self.sums, bucket, cells.items())
 
     def add_record(self, record: Record, index: int) -> None:

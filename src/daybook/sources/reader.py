@@ -9,6 +9,7 @@ from daybook.domain.position import RAW_LIMIT
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
 from daybook.sources.records import EXPECTED_HEADER, Header, aligned_end, read_header
+from daybook.sources.words import count_byte
 
 MAX_LINE_BYTES = 1 << 20
 """A longer line is rejected as one record, without being held in memory."""
@@ -83,15 +84,14 @@ class BlockReader:
 
     def skip_to(self, offset: int, digest: str) -> None:
         """Go on from a later offset; raises SourceError unless the bytes before it have that digest."""
-        while self.offset < offset and (piece := self._peek(MAX_LINE_BYTES)[: offset - self.offset]):
-            self._take(len(piece))
+        while self.offset < offset and (piece := self._peek(min(MAX_LINE_BYTES, offset - self.offset))):
+            self._take(piece)
         if self.offset != offset or (offset and self._hasher.hexdigest() != digest):
             raise SourceError(f"{self.path}: its first {offset} bytes are not the ones that were read")
 
     def pass_header(self, size: int) -> str:
         """Go past the header; the digest after it."""
-        self._peek(size)
-        self._take(size)
+        self._take(self._peek(size))
         return self._hasher.hexdigest()
 
     def next_block(self, block_bytes: int) -> Block | None:
@@ -126,9 +126,11 @@ class BlockReader:
 
     def _give(self, data: bytes, size: int, *, overlong: bool = False) -> Block:
         before, end = self._hasher.copy(), self.offset + size
+        if not overlong:
+            self._take(data)
         while self.offset < end:
-            self._take(len(self._peek(min(len(data) or MAX_LINE_BYTES, end - self.offset))))
-        lines = 1 if overlong else data.count(b"\n") + (not data.endswith(b"\n"))
+            self._take(self._peek(min(MAX_LINE_BYTES, end - self.offset)))
+        lines = 1 if overlong else count_byte(data, 0x0A) + (not data.endswith(b"\n"))
         return Block(data, size, lines, self._hasher.hexdigest(), before, overlong)
 
     def _end_of_records(self, data: bytes, *, at_end: bool) -> int:
@@ -157,8 +159,9 @@ class BlockReader:
             self._ahead += piece
         return self._ahead[:size]
 
-    def _take(self, size: int) -> None:
-        piece, self._ahead = self._ahead[:size], self._ahead[size:]
+    def _take(self, piece: bytes) -> None:
+        """Go past the bytes that come next."""
+        self._ahead = self._ahead[len(piece) :]
         self._hasher.update(piece)
         self._tail = (self._tail + piece[-_TAIL_BYTES:])[-_TAIL_BYTES:]
         self.offset += len(piece)

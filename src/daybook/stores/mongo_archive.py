@@ -102,6 +102,7 @@ class MongoArchive:
             with translated():
                 fence = await self._fence_without_redo()
                 if fence["snapshot"] >= snapshot.number:
+                    await self._sweep(fence["snapshot"])
                     return await self._confirm(snapshot)
                 parts = await asyncio.to_thread(lambda: list(schema.redo_parts(snapshot, self._part_bytes)))
                 redo = _Redo(self._epoch, snapshot.number, secrets.token_hex(8), len(parts))

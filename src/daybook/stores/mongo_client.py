@@ -23,6 +23,8 @@ from daybook.errors import ConfigurationError, DaybookError, StoreUnavailableErr
 
 Document = dict[str, Any]
 
+_OPERATIONS_PER_REQUEST = 250
+"""So that a slow server answers within the timeout."""
 _DUPLICATE_KEY = 11000
 _PASSING_CODES = frozenset(
     {6, 7, 50, 64, 89, 91, 100, 112, 133, 134, 189, 202, 262, 9001}
@@ -73,19 +75,19 @@ async def guarded_upsert(collection: AsyncCollection[Document], upserts: Sequenc
     Two inserts at the same moment also end so, even if the newer one is the one refused. So what was refused
     is tried once more as an update only.
     """
-    operations = [UpdateOne(*upsert, upsert=True) for upsert in upserts]
-    inserted, updated, refused = await _bulk(collection, operations)
-    if refused:
-        updates = [UpdateOne(*upserts[i]) for i in refused]
-        updated += (await _bulk(collection, updates))[1]
+    inserted = updated = 0
+    for first in range(0, len(upserts), _OPERATIONS_PER_REQUEST):
+        some = upserts[first : first + _OPERATIONS_PER_REQUEST]
+        new, changed, refused = await _bulk(collection, [UpdateOne(*each, upsert=True) for each in some])
+        inserted, updated = inserted + new, updated + changed
+        if refused:
+            updated += (await _bulk(collection, [UpdateOne(*some[i]) for i in refused]))[1]
     return inserted, updated
 
 
 async def _bulk(
     collection: AsyncCollection[Document], operations: Sequence[UpdateOne]
 ) -> tuple[int, int, list[int]]:
-    if not operations:
-        return 0, 0, []
     try:
         result = await collection.bulk_write(operations, ordered=False)
     except BulkWriteError as error:

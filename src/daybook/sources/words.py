@@ -1,0 +1,100 @@
+"""Text eight characters at a time: 64-bit words that begin anywhere in a block of bytes.
+
+The first character is a word's lowest byte. All functions work on arrays, one word a row.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indexes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+WordArray = NDArray[np.uint64]
+
+WORD = 8
+_PAD = 8 * WORD
+_HIGH_BITS = np.uint64(0x8080808080808080)
+_ZEROS = np.uint64(0x3030303030303030)
+_TO_HIGH_BIT_ABOVE_9 = np.uint64(0x7676767676767676)
+_FIRST = np.array([(1 << 8 * count) - 1 for count in range(WORD)] + [2**64 - 1], np.uint64)
+_LAST = np.array(
+    [0] + [(2**64 - 1) ^ ((1 << 8 * (WORD - count)) - 1) for count in range(1, WORD + 1)], np.uint64
+)
+
+
+class Words:
+    """A block of bytes, padded so that a word may begin up to 64 bytes before it or end as far after it.
+
+    All positions, of bytes and of words, count from `begin`, where the block's first byte stands.
+    """
+
+    begin = _PAD
+
+    def __init__(self, block: bytes) -> None:
+        padded = bytes(_PAD) + block + bytes(_PAD)
+        self.bytes = np.frombuffer(padded, np.uint8)
+        self._words: WordArray = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, strides=(1,))
+        self._padded = padded
+
+    def at(self, positions: Indexes) -> WordArray:
+        return self._words[positions]
+
+    def text(self, start: int, end: int) -> bytes:
+        return self._padded[start:end]
+
+    def find(self, first: int, second: int) -> Indexes:
+        """Where either of two bytes stands in the block, ascending."""
+        return np.flatnonzero((self.bytes == first) | (self.bytes == second))
+
+
+def count_byte(block: bytes, byte: int) -> int:
+    """As `bytes.count`, but other threads go on meanwhile."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == byte))
+
+
+def word(text: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(text, "little"))
+
+
+def first(words: WordArray, count: Indexes) -> WordArray:
+    """The first `count` (0 to 8) characters of each word; the others become 0."""
+    return words & _FIRST[count]
+
+
+def digits_in(words: WordArray, form: bytes) -> tuple[WordArray, Mask]:
+    """Digits as numbers 0 to 9 and separators as 0, and which words have the form.
+
+    In the form `0` stands for a digit, any other character for itself.
+    """
+    above = word(bytes(0x76 if character == ord("0") else 0x7F for character in form))
+    found = words ^ word(form)
+    return found, ((found | (found + above)) & _HIGH_BITS) == 0
+
+
+def last_digits(words: WordArray, count: Indexes) -> tuple[WordArray, Mask]:
+    """The last `count` (0 to 8) characters as digits 0 to 9, the others as 0, and where they are digits."""
+    kept = _LAST[count]
+    found = (words & kept) ^ (_ZEROS & kept)
+    return found, ((found | (found + _TO_HIGH_BIT_ABOVE_9)) & _HIGH_BITS) == 0
+
+
+def without_last(words: WordArray, count: Indexes) -> WordArray:
+    """The words that end `count` (0 to 7) characters earlier; zero bytes come in at the beginning."""
+    return words << (count * WORD).astype(np.uint64)
+
+
+def pairs_of(digits: WordArray) -> WordArray:
+    """Each two neighbouring digits as one number, in lanes of 16 bits; the first pair is the lowest lane."""
+    return (digits * np.uint64(10) + (digits >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+
+
+def are_at_most(pairs: WordArray, largest: tuple[int, int, int, int]) -> Mask:
+    """Where each of the four pairs is at most so large."""
+    room = sum((0x7FFF - bound) << (16 * lane) for lane, bound in enumerate(largest))
+    over: WordArray = (pairs + np.uint64(room)) & np.uint64(0x8000800080008000)
+    return over == 0
+
+
+def number(pairs: WordArray) -> WordArray:
+    """The four pairs of each word as one number."""
+    fours = (pairs * np.uint64(100) + (pairs >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+    return (fours * np.uint64(10_000) + (fours >> np.uint64(32))) & np.uint64(0xFFFFFFFF)

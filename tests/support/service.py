@@ -1,0 +1,265 @@
+"""The real service as a process: start it, ask it, stop it, kill it; nothing of it stays behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import httpx
+
+from support.oracle import Data
+from support.spawner import Spawner
+
+READY_SECONDS = 30.0
+END_SECONDS = 30.0
+_POLL_SECONDS = 0.01
+_PASSED_ON = re.compile(r"PATH|HOME|LANG|LC_.*|TMPDIR|PYTHON.*|COVERAGE.*")
+
+Setting = str | int | float | Path
+
+
+class Process(Protocol):
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+
+def environment(settings: Mapping[str, Setting]) -> dict[str, str]:
+    """Nothing of the surrounding environment that could be a setting, and the settings."""
+    kept = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
+    return kept | {name: str(value) for name, value in settings.items()}
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
+    """Look again and again until it holds; fails with `what`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(_POLL_SECONDS)
+
+
+def wait_for_end(process: Process, seconds: float = END_SECONDS) -> int:
+    """Its exit code, negative for a signal."""
+    until(lambda: process.poll() is not None, f"end of process {process.pid}", seconds)
+    code = process.poll()
+    assert code is not None
+    return code
+
+
+class Service:
+    """`python -m daybook serve` on one DataDir, one life after the other.
+
+    As a context manager it kills what still runs at the end, the embedded server included. Without a
+    spawner each life is a fresh interpreter.
+    """
+
+    def __init__(self, folder: Path, spawner: Spawner | None, **settings: Setting) -> None:
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.settings: dict[str, Setting] = {"DataDir": self.data_dir, "HttpPort": 0, "ReplaySpeed": 0}
+        self.settings |= settings
+        self._spawner = spawner
+        self._process: Process | None = None
+        self._lives = 0
+        self._client = httpx.Client(timeout=20, trust_env=False, verify=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.kill()
+            if error is not None:
+                sys.stderr.write(self.logs)
+        finally:
+            self._client.close()
+            end_left_over(self.data_dir)
+
+    @property
+    def log_path(self) -> Path:
+        """Of the present life's, or the last one's, standard error."""
+        return self.folder / f"serve-{self._lives}.log"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def logs(self) -> str:
+        """Of all lives."""
+        return "".join(
+            f"--- life {number}\n{(self.folder / f'serve-{number}.log').read_text(errors='replace')}"
+            for number in range(1, self._lives + 1)
+        )
+
+    @property
+    def running(self) -> Process:
+        assert self._process is not None, "not started"
+        return self._process
+
+    def launch(self, **settings: Setting) -> Self:
+        """Start a further life with changed settings; returns at once."""
+        assert self._process is None or self._process.poll() is not None, "it runs already"
+        self.settings |= settings
+        self._lives += 1
+        words = environment(self.settings)
+        if self._spawner is not None:
+            self._process = self._spawner.start(
+                "daybook",
+                "serve",
+                environment=words,
+                folder=self.folder,
+                output=self.folder / "output",
+                log=self.log_path,
+            )
+        else:
+            with self.log_path.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "daybook", "serve"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.folder,
+                    env=words,
+                )
+        return self
+
+    def start(self, **settings: Setting) -> Self:
+        """Start a further life; returns when it is ready."""
+        return self.launch(**settings).wait_until_ready()
+
+    def wait_until_answering(self, seconds: float = READY_SECONDS) -> Self:
+        self._until(lambda: self._answers("/livez"), "the service answers", seconds)
+        return self
+
+    def wait_until_ready(self, seconds: float = READY_SECONDS) -> Self:
+        self._until(lambda: self._answers("/readyz"), "the service is ready", seconds)
+        return self
+
+    def _answers(self, path: str) -> bool:
+        with suppress(httpx.TransportError):
+            return self.address is not None and self.get(path).status_code == 200
+        return False
+
+    def _until(self, condition: Callable[[], object], what: str, seconds: float) -> None:
+        def holds() -> bool:
+            code = self.running.poll()
+            assert code is None, f"the service ended with {code} before: {what}\n{self.log}"
+            return bool(condition())
+
+        until(holds, what, seconds)
+
+    @property
+    def address(self) -> str | None:
+        """Where it listens, as its log says; None before."""
+        if not self.log_path.exists():
+            return None
+        told = re.search(r"address=(http://\S+)\n", self.log)
+        return told[1] if told else None
+
+    def get(self, path: str, **parameters: str) -> httpx.Response:
+        return self._client.get(f"{self.address}{path}", params=parameters)
+
+    def stats(self, first: str = "2026-01-01", last: str = "2026-01-31") -> Data:
+        return stats_data(self.get("/stats", from_date=first, to_date=last))
+
+    def imports(self) -> list[dict[str, Any]]:
+        answer = self.get("/v1/imports")
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["imports"]
+        return found
+
+    def import_of(self, path: Path | str) -> dict[str, Any] | None:
+        """The latest source of a path."""
+        return next((each for each in reversed(self.imports()) if each["path"] == str(path)), None)
+
+    def wait_until_imported(self, path: Path | str, rows: int, seconds: float = 60) -> dict[str, Any]:
+        """Wait until so many rows of the path's source are read, and none waits; that source."""
+        found: dict[str, Any] | None = None
+
+        def done() -> bool:
+            nonlocal found
+            with suppress(httpx.TransportError, AssertionError):
+                found = self.import_of(path)
+            return found is not None and found["rows"] == rows and found["waiting"] == 0
+
+        try:
+            self._until(done, f"{rows} rows of {path} are applied", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {found}") from None
+        assert found is not None
+        return found
+
+    def wait_for_log(self, words: str, seconds: float = READY_SECONDS) -> str:
+        """The first line of this life's log that has the words."""
+        self._until(lambda: words in self.log, f"the log says {words!r}", seconds)
+        return next(line for line in self.log.splitlines() if words in line)
+
+    def send(self, number: int) -> None:
+        if self.running.poll() is None:
+            os.kill(self.running.pid, number)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """The exit code after the signal."""
+        self.send(number)
+        return wait_for_end(self.running)
+
+    def kill(self) -> None:
+        """`kill -9`; the embedded server stays, as after any crash."""
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGKILL)
+            wait_for_end(self._process)
+
+
+def stats_data(answer: httpx.Response) -> Data:
+    assert answer.status_code == 200, answer.text
+    data: Data = json.loads(answer.text, parse_float=Decimal, parse_int=Decimal)["data"]
+    return data
+
+
+def embedded_server(data_dir: Path) -> int | None:
+    """The pid that `server.json` names."""
+    with suppress(OSError, ValueError):
+        return int(json.loads((data_dir / "valkey" / "server.json").read_text())["pid"])
+    return None
+
+
+def embedded_servers(data_dir: Path) -> list[int]:
+    """All servers that live on a DataDir: their command lines name it."""
+    return [pid for pid in _pids() if _names(pid, data_dir)]
+
+
+def end_left_over(data_dir: Path) -> None:
+    """End the servers that a killed service leaves behind, and nothing else."""
+    left = embedded_servers(data_dir)
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: not embedded_servers(data_dir), f"end of servers {left}")
+
+
+def _pids() -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            yield int(entry.name)
+
+
+def _names(pid: int, data_dir: Path) -> bool:
+    """A process that has ended has no command line, even if nobody has waited for it."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(data_dir.resolve() / "valkey") in words
