@@ -66,9 +66,11 @@ def test_the_month_is_exact_after_restarts_and_a_second_import(
     month = folder / "transactions_1_month.csv"
     shutil.copy(MONTH, month)
     with stores(tmp_path) as settings:
-        service = make_service(CsvFilePath=folder, **settings)
+        service = make_service(CsvFilePath=folder, DumperTaskScheduleInterval=0.5, **settings)
         service.start().wait_until_imported(month, ROWS)
         assert service.stats() == expected_data()
+        service.wait_for_log("evicted")
+        check(service, month)
         for _ in range(3):
             assert service.stop() == 0
             service.start()

@@ -30,8 +30,10 @@ class StatsService:
         found: dict[Bucket, BucketState] = await self._hot.read(
             await self._hot.resident(first.isoformat(), last.isoformat())
         )
-        async for bucket, state in self._archive.days(first.isoformat(), last.isoformat()):
-            found.setdefault(bucket, state)
+        days = (last - first).days + 1
+        if len(found) < days * len(TYPES):
+            async for bucket, state in self._archive.days(first.isoformat(), last.isoformat()):
+                found.setdefault(bucket, state)
         return _by_day(found)
 
 

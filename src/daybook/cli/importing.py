@@ -75,12 +75,19 @@ async def _show(importers: Mapping[Path, Importer], stores: Stores, stop: StopTo
                     rows = source.applied.rows
                     rate = (rows - first_rows.setdefault(path, rows)) / max(loop.time() - begun, 0.001)
                     _draw(progress, tasks[path], source, rate)
-                settled = source is None or source.applied.offset == source.read.offset
-                done.append(importer.at_end.is_set() and settled)
+                done.append(importer.at_end.is_set() and _is_settled(source, importer))
             if all(done):
                 return True
             await stop.wait(_LOOK_SECONDS)
     return False
+
+
+def _is_settled(source: Source | None, importer: Importer) -> bool:
+    """Whether all that can be read of the file is applied; another process may be reading it."""
+    if source is None:
+        return True
+    read = source.read.offset >= source.size or bool(source.problem or importer.problem)
+    return read and source.applied.offset == source.read.offset
 
 
 def _draw(progress: Progress, task: TaskID, source: Source, rate: float) -> None:

@@ -1,6 +1,7 @@
 """Copies what changed to the archive, then evicts what Redis need not hold any more."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple
@@ -19,6 +20,7 @@ log = structlog.get_logger("dumper")
 
 _FIRST_DAY = "0001-01-01"
 _EVICTED_PER_SCRIPT = 500
+_PRESSURE_SECONDS = 0.25
 
 
 class Retention(NamedTuple):
@@ -52,13 +54,23 @@ class Dumper:
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self, stop: StopToken) -> None:
-        while not await stop.wait(self._retention.interval_seconds):
+        while not await self._wait(stop):
             try:
                 await self.dump_once()
             except RedisUnavailableError:
                 raise
             except StoreUnavailableError as error:
                 log.warning("waiting for the archive", reason=str(error))
+
+    async def _wait(self, stop: StopToken) -> bool:
+        """Wait for the interval, or less when rejects fill the room that they have; True at the stop."""
+        end = time.monotonic() + self._retention.interval_seconds
+        while (left := end - time.monotonic()) > 0:
+            if await stop.wait(min(left, _PRESSURE_SECONDS)):
+                return True
+            if await self._hot.reject_bytes() > self._retention.max_reject_bytes // 2:
+                break
+        return stop.is_set()
 
     async def dump_once(self) -> Written:
         """One snapshot into the archive, then the evictions; what the archive did with the buckets."""

@@ -23,6 +23,7 @@ class ImportManager:
         self._context = context
         self._running: dict[Path, asyncio.Task[None]] = {}
         self.importers: dict[Path, Importer] = {}
+        self._registry = -1
         self.problem = ""
         """What is wrong with the setting itself, for people."""
 
@@ -57,9 +58,12 @@ class ImportManager:
 
     async def _interrupted(self) -> list[Path]:
         try:
+            if await self._context.registry.version() == self._registry:
+                return []
             known = await self._context.registry.known()
         except StoreUnavailableError:
             return []
+        self._registry = known.registry
         return [
             Path(source.path) for source in known.sources if source.path and source.read.offset < source.size
         ]

@@ -79,6 +79,8 @@ class _OpenFile:
     """Of the file, taken before what was read of it."""
     pieces: AsyncGenerator[Piece, None]
     renew_at: float
+    noted: tuple[int, Stat, str] | None = None
+    """What is known in Redis of the file's end."""
     draining: bool = False
     """The path names another file by now; this one is read to its end first."""
 
@@ -177,7 +179,8 @@ class Importer:
             self._context.slots,
             options.block_bytes,
         )
-        await self._context.registry.describe(source.id, problem="")
+        if source.problem:
+            await self._context.registry.describe(source.id, problem="")
         return _OpenFile(
             reader=found.reader,
             lease=lease,
@@ -192,9 +195,12 @@ class Importer:
     async def _end(self, file: _OpenFile) -> Step:
         """All that was there is queued: note it, and see whether there is more by now."""
         unfinished = await asyncio.to_thread(file.reader.unfinished)
-        await self._context.registry.describe(
-            file.source, size=file.reader.size, untouched=file.stat, problem=unfinished
-        )
+        noted = (file.reader.size, file.stat, unfinished)
+        if noted != file.noted:
+            await self._context.registry.describe(
+                file.source, size=file.reader.size, untouched=file.stat, problem=unfinished
+            )
+            file.noted = noted
         stat = _stat(self.path)
         if stat == file.stat or stat is None:
             if unfinished:

@@ -91,7 +91,8 @@ def are_at_most(pairs: WordArray, largest: tuple[int, int, int, int]) -> Mask:
     """Where each of the four pairs is at most so large."""
     room = sum((0x7FFF - bound) << (16 * lane) for lane, bound in enumerate(largest))
     over: WordArray = (pairs + np.uint64(room)) & np.uint64(0x8000800080008000)
-    return over == 0
+    fits: Mask = over == 0
+    return fits
 
 
 def number(pairs: WordArray) -> WordArray:

@@ -10,7 +10,7 @@ from daybook.domain.position import Position
 from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import RecoveringError
 from daybook.stores import redis_keys
-from daybook.stores.connection import Argument, RedisConnection
+from daybook.stores.connection import Argument, RedisConnection, translated
 
 
 class KnownSources(NamedTuple):
@@ -26,16 +26,26 @@ class SourceRegistry:
 
     async def known(self) -> KnownSources:
         """All files; raises RecoveringError while Redis' state is not restored."""
+        registry = await self.version()
+        ids = await self._redis.command("SMEMBERS", redis_keys.SOURCES)
+        with translated():
+            async with self._redis.client.pipeline(transaction=False) as pipe:
+                for identifier in ids:
+                    pipe.hgetall(redis_keys.source(identifier.decode()))
+                answers = await pipe.execute()
+        found = [_from_hash(fields) for fields in answers if fields]
+        return KnownSources(registry, sorted(found, key=lambda source: source.order))
+
+    async def version(self) -> int:
+        """Grows with every change of what `known` tells beside the positions; raises RecoveringError."""
         registry = await self._redis.command("HGET", redis_keys.STATE, "registry")
         if registry is None:
             raise RecoveringError("Redis' state is not restored yet")
-        ids = await self._redis.command("SMEMBERS", redis_keys.SOURCES)
-        found = [source for identifier in ids if (source := await self.get(identifier.decode())) is not None]
-        return KnownSources(int(registry), sorted(found, key=lambda source: source.order))
+        return int(registry)
 
     async def get(self, source_id: str) -> Source | None:
         fields = await self._redis.command("HGETALL", redis_keys.source(source_id))
-        return source_from({name.decode(): value for name, value in fields.items()}) if fields else None
+        return _from_hash(fields) if fields else None
 
     async def queue_source(self) -> Source | None:
         """The pseudo-source of what other producers pushed; None before the first element."""
@@ -81,6 +91,10 @@ class SourceRegistry:
             [redis_keys.STATE, redis_keys.source(source_id), redis_keys.CHANGED_SOURCES],
             [source_id, *_pairs(fields)],
         )
+
+
+def _from_hash(fields: Mapping[bytes, bytes]) -> Source:
+    return source_from({name.decode(): value for name, value in fields.items()})
 
 
 def flat(pairs: list[bytes]) -> dict[str, bytes]:

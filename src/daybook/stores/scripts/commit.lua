@@ -68,6 +68,9 @@ end
 at = first_bucket
 for i = 1, buckets do
   local name, values = ARGV[at], 2 * tonumber(ARGV[at + 3])
+  if ARGV[at + 1] == '' then
+    redis.call('DEL', KEYS[bucket_keys + 2 * i - 1], KEYS[bucket_keys + 2 * i])
+  end
   set(KEYS[bucket_keys + 2 * i - 1], at + 4, values)
   set(KEYS[bucket_keys + 2 * i], at + 4 + values, values)
   redis.call('HSET', KEYS[4], name, ARGV[at + 2])

@@ -1,0 +1,142 @@
+"""`kill -9` at random instants: Daybook's totals stay exact; the original's way, killed the same way, loses."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import MakeService
+from support.oracle import Truth, truth_of
+from support.outside import OutsideRedis
+from support.service import Process, Service, environment, until, wait_for_end
+
+KILLS = 50
+SEED = 20260115
+LONGEST_LIFE_SECONDS = 0.6
+SHARE_IN_START = 0.2
+ROWS = 100_000
+CONTROL_KILLS = 15
+CONTROL_ROWS = 40_000
+
+EVICTING = {"MaxResidentBuckets": 40, "DumperTaskScheduleInterval": 0.1, "CutOffDays": 0}
+ROOMY = {"MaxResidentBuckets": 20_000, "DumperTaskScheduleInterval": 0.3, "CutOffDays": 7}
+TIGHT = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 10, "MaxQueueBytes": 4096}
+
+
+def kill_at_random_instants(
+    kills: int, launch: Callable[[random.Random], Process], begun: Callable[[], bool]
+) -> None:
+    """One life after the other; most end some time after their work began, some in their start."""
+    chance = random.Random(SEED)
+    for life in range(kills):
+        process = launch(chance)
+        if chance.random() >= SHARE_IN_START:
+            until(begun, f"life {life} begins its work")
+        time.sleep(chance.uniform(0, LONGEST_LIFE_SECONDS))
+        assert process.poll() is None, f"life {life} ended by itself with {process.poll()}"
+        os.kill(process.pid, signal.SIGKILL)
+        assert wait_for_end(process) == -signal.SIGKILL
+
+
+def generated(path: Path, *, rows: int, bad_rows: float, seconds: int) -> Path:
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "daybook", "generate", str(path), "--rows", str(rows)),
+            *("--bad-rows", str(bad_rows), "--seconds", str(seconds), "--seed", "7"),
+        ],
+        env=environment({}),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return path
+
+
+def test_fifty_kills_change_no_total(make_service: MakeService, tmp_path: Path) -> None:
+    file = generated(tmp_path / "month.csv", rows=ROWS, bad_rows=0.01, seconds=60)
+    truth = truth_of(file)
+    assert len(truth.rejects) == ROWS // 100
+    service = make_service(CsvFilePath=file, ReplaySpeed=1, LeaseSeconds=1)
+
+    def launch(chance: random.Random) -> Process:
+        return service.launch(**chance.choice([EVICTING, ROOMY, TIGHT])).running
+
+    kill_at_random_instants(KILLS, launch, lambda: service.log_path.exists() and "lane taken" in service.log)
+    service.start(ReplaySpeed=1, **ROOMY)
+    found = service.import_of(file)
+    assert found is not None
+    assert KILLS * 100 < found["rows"] < ROWS, "the kills must fall into the import"
+    service.kill()
+
+    service.start(ReplaySpeed=0)
+    check(service, file, truth)
+    assert service.stop() == 0
+    assert archived_rejects(service) == {line: raw for line, (raw, _) in truth.rejects.items()}
+    service.start()
+    check(service, file, truth)
+    assert "Traceback" not in service.logs
+
+
+def check(service: Service, file: Path, truth: Truth) -> None:
+    found = service.wait_until_imported(file, truth.rows)
+    assert service.stats() == truth.data
+    assert len(service.imports()) == 1
+    assert (found["applied"], found["rejected"]) == (truth.applied, len(truth.rejects))
+    assert found["state"] == "done"
+    totals = {kind: Decimal(text) for kind, text in found["control_totals"].items()}
+    assert totals == {kind: truth.total(kind) for kind in ("deposits", "withdrawals")}
+
+
+def archived_rejects(service: Service) -> dict[int, str]:
+    connection = sqlite3.connect(service.data_dir / "archive.sqlite")
+    try:
+        return dict(connection.execute("SELECT Line, Raw FROM Rejects"))
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def outside_redis(tmp_path: Path) -> Iterator[OutsideRedis]:
+    with OutsideRedis(tmp_path / "redis") as redis:
+        yield redis.start()
+
+
+def test_the_original_way_loses_rows(outside_redis: OutsideRedis, tmp_path: Path) -> None:
+    """The control: were nothing lost here, the test above would prove nothing."""
+    file = generated(tmp_path / "month.csv", rows=CONTROL_ROWS, bad_rows=0, seconds=0)
+    truth = truth_of(file)
+    program = Path(__file__).parents[1] / "support" / "original_way.py"
+    place = ["127.0.0.1", str(outside_redis.port)]
+    subprocess.run([sys.executable, program, "fill", *place, file], check=True)
+
+    with outside_redis.client() as client:
+        waiting = client.llen("TransactionQueue")
+        assert waiting == CONTROL_ROWS
+
+        def launch(_: random.Random) -> Process:
+            nonlocal waiting
+            waiting = client.llen("TransactionQueue")
+            return subprocess.Popen([sys.executable, program, "work", *place])
+
+        kill_at_random_instants(CONTROL_KILLS, launch, lambda: client.llen("TransactionQueue") < waiting)
+        assert client.llen("TransactionQueue"), "the kills must fall into the work"
+        last = launch(random.Random())
+        until(lambda: client.llen("TransactionQueue") == 0, "the queue is empty")
+        time.sleep(0.2)
+        os.kill(last.pid, signal.SIGKILL)
+        wait_for_end(last)
+        missing = Decimal(0)
+        for day, types in truth.data.items():
+            for kind, methods in types.items():
+                counted = client.hgetall(f"agg:{day}:{kind}")
+                missing += sum(
+                    amount - round(Decimal(counted[method]), 2) for method, amount in methods.items()
+                )
+    assert missing > 0, "nothing was lost"
