@@ -1,5 +1,6 @@
 """`kill -9` at random instants: Daybook's totals stay exact; the original's way, killed the same way, loses."""
 
+import json
 import os
 import random
 import signal
@@ -12,18 +13,20 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import redis
 
 from e2e.conftest import MakeService
 from support.oracle import Truth, truth_of
 from support.outside import OutsideRedis
-from support.service import Process, Service, environment, until, wait_for_end
+from support.sample_file import generated
+from support.service import Process, Service, until, wait_for_end
 
 KILLS = 50
 SEED = 20260115
 LONGEST_LIFE_SECONDS = 0.6
 SHARE_IN_START = 0.2
-ROWS = 100_000
-CONTROL_KILLS = 15
+ROWS = 60_000
+CONTROL_KILLS = 12
 CONTROL_ROWS = 40_000
 
 EVICTING = {"MaxResidentBuckets": 40, "DumperTaskScheduleInterval": 0.1, "CutOffDays": 0}
@@ -46,21 +49,8 @@ def kill_at_random_instants(
         assert wait_for_end(process) == -signal.SIGKILL
 
 
-def generated(path: Path, *, rows: int, bad_rows: float, seconds: int) -> Path:
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "daybook", "generate", str(path), "--rows", str(rows)),
-            *("--bad-rows", str(bad_rows), "--seconds", str(seconds), "--seed", "7"),
-        ],
-        env=environment({}),
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    return path
-
-
 def test_fifty_kills_change_no_total(make_service: MakeService, tmp_path: Path) -> None:
-    file = generated(tmp_path / "month.csv", rows=ROWS, bad_rows=0.01, seconds=60)
+    file = generated(tmp_path / "month.csv", rows=ROWS, bad_rows=0.01, seconds=36)
     truth = truth_of(file)
     assert len(truth.rejects) == ROWS // 100
     service = make_service(CsvFilePath=file, ReplaySpeed=1, LeaseSeconds=1)
@@ -72,7 +62,7 @@ def test_fifty_kills_change_no_total(make_service: MakeService, tmp_path: Path) 
     service.start(ReplaySpeed=1, **ROOMY)
     found = service.import_of(file)
     assert found is not None
-    assert KILLS * 100 < found["rows"] < ROWS, "the kills must fall into the import"
+    assert KILLS * 20 < found["rows"] < ROWS, "the kills must fall into the import"
     service.kill()
 
     service.start(ReplaySpeed=0)
@@ -104,13 +94,13 @@ def archived_rejects(service: Service) -> dict[int, str]:
 
 @pytest.fixture
 def outside_redis(tmp_path: Path) -> Iterator[OutsideRedis]:
-    with OutsideRedis(tmp_path / "redis") as redis:
-        yield redis.start()
+    with OutsideRedis(tmp_path / "redis") as server:
+        yield server.start()
 
 
 def test_the_original_way_loses_rows(outside_redis: OutsideRedis, tmp_path: Path) -> None:
     """The control: were nothing lost here, the test above would prove nothing."""
-    file = generated(tmp_path / "month.csv", rows=CONTROL_ROWS, bad_rows=0, seconds=0)
+    file = generated(tmp_path / "month.csv", rows=CONTROL_ROWS)
     truth = truth_of(file)
     program = Path(__file__).parents[1] / "support" / "original_way.py"
     place = ["127.0.0.1", str(outside_redis.port)]
@@ -127,16 +117,16 @@ def test_the_original_way_loses_rows(outside_redis: OutsideRedis, tmp_path: Path
 
         kill_at_random_instants(CONTROL_KILLS, launch, lambda: client.llen("TransactionQueue") < waiting)
         assert client.llen("TransactionQueue"), "the kills must fall into the work"
-        last = launch(random.Random())
-        until(lambda: client.llen("TransactionQueue") == 0, "the queue is empty")
-        time.sleep(0.2)
-        os.kill(last.pid, signal.SIGKILL)
-        wait_for_end(last)
-        missing = Decimal(0)
-        for day, types in truth.data.items():
-            for kind, methods in types.items():
-                counted = client.hgetall(f"agg:{day}:{kind}")
-                missing += sum(
-                    amount - round(Decimal(counted[method]), 2) for method, amount in methods.items()
-                )
+        missing = truth.total("deposits") + truth.total("withdrawals") - counted(client) - queued(client)
     assert missing > 0, "nothing was lost"
+
+
+def counted(client: "redis.Redis") -> Decimal:
+    """Without the drift of `HINCRBYFLOAT`, which stays far below half a cent."""
+    buckets = [client.hvals(key) for key in client.scan_iter("agg:*")]
+    return sum((round(Decimal(text), 2) for texts in buckets for text in texts), Decimal(0))
+
+
+def queued(client: "redis.Redis") -> Decimal:
+    rows = client.lrange("TransactionQueue", 0, -1)
+    return sum((json.loads(row, parse_float=Decimal)["Amount"] for row in rows), Decimal(0))

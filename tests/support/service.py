@@ -141,11 +141,11 @@ class Service:
         return self.launch(**settings).wait_until_ready()
 
     def wait_until_answering(self, seconds: float = READY_SECONDS) -> Self:
-        self._until(lambda: self._answers("/livez"), "the service answers", seconds)
+        self.wait(lambda: self._answers("/livez"), "the service answers", seconds)
         return self
 
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> Self:
-        self._until(lambda: self._answers("/readyz"), "the service is ready", seconds)
+        self.wait(lambda: self._answers("/readyz"), "the service is ready", seconds)
         return self
 
     def _answers(self, path: str) -> bool:
@@ -153,7 +153,9 @@ class Service:
             return self.address is not None and self.get(path).status_code == 200
         return False
 
-    def _until(self, condition: Callable[[], object], what: str, seconds: float) -> None:
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
+        """Look again and again until it holds; fails at once when the service has ended."""
+
         def holds() -> bool:
             code = self.running.poll()
             assert code is None, f"the service ended with {code} before: {what}\n{self.log}"
@@ -196,7 +198,7 @@ class Service:
             return found is not None and found["rows"] == rows and found["waiting"] == 0
 
         try:
-            self._until(done, f"{rows} rows of {path} are applied", seconds)
+            self.wait(done, f"{rows} rows of {path} are applied", seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}; it is {found}") from None
         assert found is not None
@@ -204,7 +206,7 @@ class Service:
 
     def wait_for_log(self, words: str, seconds: float = READY_SECONDS) -> str:
         """The first line of this life's log that has the words."""
-        self._until(lambda: words in self.log, f"the log says {words!r}", seconds)
+        self.wait(lambda: words in self.log, f"the log says {words!r}", seconds)
         return next(line for line in self.log.splitlines() if words in line)
 
     def send(self, number: int) -> None:
@@ -214,6 +216,10 @@ class Service:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """The exit code after the signal."""
         self.send(number)
+        return self.ended()
+
+    def ended(self) -> int:
+        """The exit code, once it has ended."""
         return wait_for_end(self.running)
 
     def kill(self) -> None:

@@ -10,7 +10,7 @@ from daybook.domain.bucket import Bucket, BucketState, Sums, add_cells
 from daybook.domain.position import Position
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import RedisUnavailableError, StoreUnavailableError
-from daybook.pipeline.element_reader import Applied, apply_elements
+from daybook.pipeline.element_reader import Applied, ElementReader
 from daybook.pipeline.stop import Backoff, StopToken
 from daybook.stores.archive import Archive
 from daybook.stores.hot_aggregates import BucketWrite, Commit, HotAggregates, LedgerMove
@@ -105,7 +105,7 @@ class Aggregator:
         """Read elements in a thread, with the ledgers of the sources that they speak of."""
         while True:
             applied = await asyncio.to_thread(
-                apply_elements, elements, self._ledgers, max(1, self._max_buckets // 2)
+                ElementReader(self._ledgers).apply, elements, max(1, self._max_buckets // 2)
             )
             if not applied.unknown_sources:
                 return applied

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
-from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
+from daybook.domain.bucket import TYPES, Sums, add_cells
 from daybook.domain.element import BATCH_MARK
 from daybook.domain.position import Position, Reject, raw_text
 from daybook.domain.source import QUEUE_SOURCE
-from daybook.sources.batch_codec import Batch, decode
-from daybook.sources.queue_json import read_element
+from daybook.sources.batch_codec import decode
+from daybook.sources.queue_json import fold_lines, lines_of
 from daybook.stores.transaction_queue import Element, Oversized
+
+_JSON_ELEMENTS_TOGETHER = 1000
 
 
 @dataclass
@@ -26,80 +29,94 @@ class Applied:
     """Their ledgers are needed first; nothing else in this object counts then."""
 
 
-def apply_elements(elements: Sequence[Element], ledgers: Mapping[str, Position], max_buckets: int) -> Applied:
-    """Add up elements in order, at least one, until they touch more than `max_buckets`. Does no I/O.
+class ElementReader:
+    """Adds up elements in order. Does no I/O.
 
     A batch at or below its source's ledger was applied before: it is dropped. An element that cannot be
     read is rejected, with its reason. A ledger with offset -1 stands for a source that nobody knows.
     """
-    applied = Applied()
-    for element in elements:
-        if applied.elements and len(applied.sums) > max_buckets:
-            break
+
+    def __init__(self, ledgers: Mapping[str, Position]) -> None:
+        self._ledgers = ledgers
+        self._applied = Applied()
+
+    def apply(self, elements: Sequence[Element], max_buckets: int) -> Applied:
+        """The first elements, one at least, until they touch more than `max_buckets`."""
+        for is_json, run in groupby(elements, _is_json):
+            for part in _parts(list(run), _JSON_ELEMENTS_TOGETHER if is_json else 1):
+                if self._applied.elements and len(self._applied.sums) > max_buckets:
+                    return self._applied
+                if is_json:
+                    self._add_json([element for element in part if isinstance(element, bytes)])
+                else:
+                    self._add_batch(part[0])
+                self._applied.elements += len(part)
+        return self._applied
+
+    def _ledger(self, source: str) -> Position:
+        position = self._applied.ledgers.get(source) or self._ledgers.get(source)
+        if position is None:
+            self._applied.unknown_sources.add(source)
+            return Position()
+        return position
+
+    def _add_batch(self, element: Element) -> None:
         if isinstance(element, Oversized):
-            _reject_element(
-                applied, ledgers, element.beginning, f"element is too large: {element.length} bytes"
-            )
-        elif element.startswith(BATCH_MARK):
-            _apply_batch(applied, ledgers, element)
-        else:
-            _apply_json(applied, ledgers, element)
-        applied.elements += 1
-    return applied
+            self._reject(element.beginning, f"element is too large: {element.length} bytes")
+            return
+        self._applied.batch_bytes += len(element)
+        try:
+            batch = decode(element)
+        except ValueError as error:
+            self._reject(element, str(error))
+            return
+        header = batch.header
+        ledger = self._ledger(header.source)
+        if 0 <= header.end.offset <= ledger.offset:
+            return
+        if ledger.offset < 0 or header.start != ledger.offset:
+            self._reject(element, f"batch does not continue source {header.source!r}")
+            return
+        self._add_sums(batch.sums)
+        self._applied.ledgers[header.source] = header.end
+
+    def _add_json(self, elements: Sequence[bytes]) -> None:
+        lines = [line for element in elements for line in lines_of(element)]
+        position = self._ledger(QUEUE_SOURCE)
+        folded = fold_lines(lines)
+        self._add_sums(folded.sums)
+        self._applied.rejects += [
+            Reject(QUEUE_SOURCE, position.rows + index + 1, raw_text(lines[index]), reason)
+            for index, reason in folded.rejected
+        ]
+        totals = dict.fromkeys(TYPES, 0)
+        for bucket, cells in folded.sums.items():
+            totals[bucket.type] += sum(cell.units for cell in cells.values())
+        self._applied.ledgers[QUEUE_SOURCE] = position.advanced(
+            size=len(elements),
+            lines=len(lines),
+            rows=len(lines),
+            rejected=len(folded.rejected),
+            digest="",
+            **totals,
+        )
+
+    def _add_sums(self, sums: Sums) -> None:
+        for bucket, cells in sums.items():
+            add_cells(self._applied.sums, bucket, cells.items())
+
+    def _reject(self, element: bytes, reason: str) -> None:
+        """An element that is no transaction, as one row of the queue's own source."""
+        position = self._ledger(QUEUE_SOURCE)
+        self._applied.rejects.append(Reject(QUEUE_SOURCE, position.rows + 1, raw_text(element), reason))
+        self._applied.ledgers[QUEUE_SOURCE] = position.advanced(
+            size=1, lines=1, rows=1, rejected=1, deposits=0, withdrawals=0, digest=""
+        )
 
 
-def _ledger(applied: Applied, ledgers: Mapping[str, Position], source: str) -> Position:
-    position = applied.ledgers.get(source) or ledgers.get(source)
-    if position is None:
-        applied.unknown_sources.add(source)
-        return Position()
-    return position
+def _is_json(element: Element) -> bool:
+    return isinstance(element, bytes) and not element.startswith(BATCH_MARK)
 
 
-def _apply_batch(applied: Applied, ledgers: Mapping[str, Position], element: bytes) -> None:
-    applied.batch_bytes += len(element)
-    try:
-        batch = decode(element)
-    except ValueError as error:
-        _reject_element(applied, ledgers, element, str(error))
-        return
-    header = batch.header
-    ledger = _ledger(applied, ledgers, header.source)
-    if 0 <= header.end.offset <= ledger.offset:
-        return
-    if ledger.offset < 0 or header.start != ledger.offset:
-        _reject_element(applied, ledgers, element, f"batch does not continue source {header.source!r}")
-        return
-    _add(applied, batch)
-
-
-def _add(applied: Applied, batch: Batch) -> None:
-    for bucket, cells in batch.sums.items():
-        add_cells(applied.sums, bucket, cells.items())
-    applied.ledgers[batch.header.source] = batch.header.end
-
-
-def _apply_json(applied: Applied, ledgers: Mapping[str, Position], element: bytes) -> None:
-    position = _ledger(applied, ledgers, QUEUE_SOURCE)
-    rows = rejected = 0
-    totals = dict.fromkeys(("deposits", "withdrawals"), 0)
-    for raw, row, reason in read_element(element):
-        rows += 1
-        if row is None:
-            rejected += 1
-            applied.rejects.append(Reject(QUEUE_SOURCE, position.rows + rows, raw_text(raw), reason))
-        else:
-            kind = row.type.plural
-            totals[kind] += row.units
-            add_cells(applied.sums, Bucket(row.day, kind), [(row.payment_method, Cell(row.units, 1))])
-    applied.ledgers[QUEUE_SOURCE] = position.advanced(
-        size=1, lines=rows, rows=rows, rejected=rejected, digest="", **totals
-    )
-
-
-def _reject_element(applied: Applied, ledgers: Mapping[str, Position], element: bytes, reason: str) -> None:
-    position = _ledger(applied, ledgers, QUEUE_SOURCE)
-    applied.rejects.append(Reject(QUEUE_SOURCE, position.rows + 1, raw_text(element), reason))
-    applied.ledgers[QUEUE_SOURCE] = position.advanced(
-        size=1, lines=1, rows=1, rejected=1, deposits=0, withdrawals=0, digest=""
-    )
+def _parts(elements: list[Element], size: int) -> list[list[Element]]:
+    return [elements[first : first + size] for first in range(0, len(elements), size)]

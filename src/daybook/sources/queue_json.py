@@ -1,12 +1,15 @@
 """The queue element of any other producer: JSON, one transaction or several separated by newlines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
 from daybook.domain.money import parse_amount, parse_number
 from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
+from daybook.sources.fast_columns import fold_columns
+from daybook.sources.records import Layout
 
 
 class QueueTransaction(msgspec.Struct):
@@ -16,24 +19,58 @@ class QueueTransaction(msgspec.Struct):
     Amount: msgspec.Raw
 
 
-class Judged(NamedTuple):
-    raw: bytes
-    transaction: Transaction | None
-    reason: str
+class FoldedLines(NamedTuple):
+    """What lines of JSON add up to."""
+
+    sums: Sums
+    rejected: list[tuple[int, str]]
+    """Index of the line, and the reason, ascending."""
 
 
 _DECODER = msgspec.json.Decoder(QueueTransaction)
+_LAYOUT = Layout(width=4, timestamp=0, type=1, payment_method=2, amount=3, sleep_ms=None)
 
 
-def read_element(element: bytes) -> Iterator[Judged]:
-    """Every line of the element, valid or with the reason why not; blank lines are no transactions."""
-    for line in element.split(b"\n") if b"\n" in element else (element,):
-        if not line.strip():
-            continue
+def lines_of(element: bytes) -> list[bytes]:
+    """An element's transactions; blank lines are none."""
+    if b"\n" not in element:
+        return [element] if element.strip() else []
+    return [line for line in element.split(b"\n") if line.strip()]
+
+
+def fold_lines(lines: Sequence[bytes]) -> FoldedLines:
+    """Add lines up: the sure ones column by column, the others one by one through `parse_transaction`."""
+    rows: list[str] = []
+    index_of: list[int] = []
+    doubtful: list[int] = []
+    for index, line in enumerate(lines):
         try:
-            yield Judged(line, parse_transaction(line), "")
+            item = _DECODER.decode(line)
+            amount = bytes(item.Amount).decode().strip('"')
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            doubtful.append(index)
+        else:
+            rows.append(f"{item.Timestamp},{item.Type},{item.PaymentMethod},{amount}\n")
+            index_of.append(index)
+    block = "".join(rows).encode()
+    sums: Sums = {}
+    if block.count(b"\n") != len(rows):
+        doubtful = list(range(len(lines)))
+    elif rows:
+        fast = fold_columns(block, _LAYOUT)
+        sums = fast.sums
+        doubtful = sorted(doubtful + [index_of[row] for row in fast.doubtful])
+    return FoldedLines(sums, list(_judge(lines, doubtful, sums)))
+
+
+def _judge(lines: Sequence[bytes], doubtful: Sequence[int], sums: Sums) -> Iterator[tuple[int, str]]:
+    for index in doubtful:
+        try:
+            row = parse_transaction(lines[index])
         except ValueError as error:
-            yield Judged(line, None, str(error))
+            yield index, str(error)
+        else:
+            add_cells(sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
 
 
 def parse_transaction(line: bytes) -> Transaction:

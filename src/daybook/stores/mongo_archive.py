@@ -242,8 +242,12 @@ class MongoArchive:
             {"_id": schema.FENCE, "epoch": self._epoch, "redo.write": redo.write},
             {"$set": {"snapshot": Int64(redo.snapshot)}, "$unset": {"redo": ""}},
         )
-        if not finished.matched_count and (await self._fence())["snapshot"] < redo.snapshot:
-            raise IntegrityError(f"MongoDB has lost the redo of snapshot {redo.snapshot}")
+        if not finished.matched_count:
+            fence = await self._fence()
+            if fence.get("redo", {}).get("write") == redo.write:
+                raise StoreUnavailableError("MongoDB's majority does not know the fence's state yet")
+            if fence["snapshot"] < redo.snapshot:
+                raise IntegrityError(f"MongoDB has lost the redo of snapshot {redo.snapshot}")
         await self._sweep(redo.snapshot)
 
     async def _sweep(self, snapshot: int) -> None:
@@ -261,7 +265,7 @@ class MongoArchive:
             held = buckets.get(bucket)
             if held is None or (held.version <= state.version and held != state):
                 raise IntegrityError(
-                    f"MongoDB holds snapshot {snapshot.number} with other totals of {bucket.day} {bucket.type}"
+                    f"MongoDB holds snapshot {snapshot.number} with other totals of {' '.join(bucket)}"
                 )
         sources = {held.source.id: held for held in await self.sources()} if snapshot.sources else {}
         for archived in snapshot.sources:
