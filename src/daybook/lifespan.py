@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from daybook.api.services import Services
+from daybook.api.stats_answers import StatsAnswers
 from daybook.api.stats_service import StatsService
 from daybook.embedded.data_dir import DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
@@ -154,7 +155,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
 
         try:
             yield Services(
-                StatsService(stores.hot, stores.archive),
+                StatsAnswers(StatsService(stores.hot, stores.archive), stores.hot),
                 stores.hot,
                 stores.registry,
                 stores.archive,

@@ -17,7 +17,7 @@ import redis
 from pymongo.errors import PyMongoError
 
 from support.mongo_server import free_port
-from support.service import until, wait_for_end
+from support.service import Setting, until, wait_for_end
 
 
 class OutsideServer:
@@ -80,15 +80,15 @@ class OutsideRedis(OutsideServer):
                 *("--save", "", "--appendonly", "yes", "--appendfsync", "everysec"),
             ],
         )
-        self.settings = {"RedisHost": "127.0.0.1", "RedisPort": self.port}
+        self.settings: dict[str, Setting] = {"RedisHost": "127.0.0.1", "RedisPort": self.port}
 
     def client(self) -> "redis.Redis":
         return redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, socket_timeout=10)
 
     def _answers(self) -> bool:
-        with suppress(redis.exceptions.ConnectionError, redis.exceptions.BusyLoadingError):
-            with self.client() as client:
-                return bool(client.ping())
+        refusals = (redis.exceptions.ConnectionError, redis.exceptions.BusyLoadingError)
+        with suppress(*refusals), self.client() as client:
+            return bool(client.ping())
         return False
 
 
@@ -105,7 +105,7 @@ class OutsideMongo(OutsideServer):
             ],
         )
         self.uri = f"mongodb://127.0.0.1:{self.port}/"
-        self.settings = {"MongoDbUri": self.uri}
+        self.settings: dict[str, Setting] = {"MongoDbUri": self.uri}
 
     def client(self) -> "pymongo.MongoClient[dict[str, Any]]":
         return pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=500)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from daybook.api.schemas import ControlTotals, ImportsAnswer, ImportState, Readiness
-from daybook.api.stats_service import StatsService
+from daybook.api.stats_answers import StatsAnswers
 from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.errors import DaybookError, StoreUnavailableError
 from daybook.stores.archive import Archive
@@ -19,7 +19,7 @@ _CHECK_SECONDS = 2.0
 class Services:
     """The running parts that answers are made from."""
 
-    stats: StatsService
+    stats: StatsAnswers
     hot: HotAggregates
     registry: SourceRegistry
     archive: Archive

@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import Detail, StatsAnswer
-from daybook.api.stats_service import render
 
 router = APIRouter(tags=["stats"])
 
@@ -35,5 +34,4 @@ Day = Annotated[date, BeforeValidator(_only_days), Query(examples=["2026-01-01"]
 )
 async def stats(services: ServicesDependency, from_date: Day, to_date: Day) -> Response:
     """Both ends of the range belong to it."""
-    days = await services.stats.totals(from_date, to_date)
-    return Response(render(days), media_type="application/json")
+    return Response(await services.stats.answer(from_date, to_date), media_type="application/json")

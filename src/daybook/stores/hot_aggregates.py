@@ -142,6 +142,20 @@ class HotAggregates:
             raise RecoveringError("Redis' state is not restored yet")
         return [redis_keys.bucket_of(name.decode()) for name in names]
 
+    async def revision(self) -> bytes:
+        """Changes whenever a total may have: with each commit, and with each new owner of the lane.
+
+        Raises RecoveringError while Redis' state is not restored.
+        """
+        with translated():
+            async with self._redis.client.pipeline(transaction=False) as pipe:
+                pipe.exists(redis_keys.STATE)
+                pipe.hmget(redis_keys.LANE, "owner", "sequence")
+                known, (owner, sequence) = await pipe.execute()
+        if not known:
+            raise RecoveringError("Redis' state is not restored yet")
+        return b"%s:%s" % (owner or b"", sequence or b"0")
+
     async def reject_bytes(self) -> int:
         """Of the rejects that wait for the archive."""
         return int(await self._redis.command("HGET", redis_keys.STATE, "reject_bytes") or 0)

@@ -46,7 +46,7 @@ end
 
 redis.call('LTRIM', KEYS[3], 0, -(tonumber(ARGV[3]) + 1))
 redis.call('HSET', KEYS[1], 'sequence', ARGV[2])
-if redis.call('HINCRBY', KEYS[2], 'queued_bytes', -tonumber(ARGV[4])) < 0 then
+if redis.call('HINCRBY', KEYS[2], 'queued_bytes', 0 - tonumber(ARGV[4])) < 0 then
   redis.call('HSET', KEYS[2], 'queued_bytes', 0)
 end
 for i = 1, sources do

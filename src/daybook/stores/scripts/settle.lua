@@ -24,6 +24,6 @@ while at < #ARGV do
   at = at + 2
 end
 redis.call('LTRIM', KEYS[7], ARGV[3], -1)
-redis.call('HINCRBY', KEYS[2], 'reject_bytes', -tonumber(ARGV[4]))
+redis.call('HINCRBY', KEYS[2], 'reject_bytes', 0 - tonumber(ARGV[4]))
 redis.call('HSET', KEYS[2], 'settled', ARGV[2])
 return 'ok'

@@ -1,0 +1,64 @@
+"""Rendered `/stats` answers, kept as long as no total has changed."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from datetime import date
+from typing import NamedTuple
+
+from daybook.api.stats_service import StatsService, render
+from daybook.stores.hot_aggregates import HotAggregates
+
+_MAX_AGE_SECONDS = 1.0
+"""For what changes without a commit: someone who writes to the archive by hand."""
+_KEPT_ANSWERS, _KEPT_BYTES = 64, 16 << 20
+
+
+class _Kept(NamedTuple):
+    revision: bytes
+    until: float
+    answer: bytes
+
+
+class StatsAnswers:
+    """An answer is given again only if Redis says, after the question came, that nothing was committed since.
+
+    Raises what `StatsService.totals` raises.
+    """
+
+    def __init__(self, service: StatsService, hot: HotAggregates) -> None:
+        self._service, self._hot = service, hot
+        self._kept: OrderedDict[tuple[date, date], _Kept] = OrderedDict()
+        self._bytes = 0
+        self._asking: asyncio.Task[bytes] | None = None
+        self._next: asyncio.Task[bytes] | None = None
+
+    async def answer(self, first: date, last: date) -> bytes:
+        revision = await self._revision()
+        kept = self._kept.get((first, last))
+        if kept is not None and kept.revision == revision and time.monotonic() < kept.until:
+            self._kept.move_to_end((first, last))
+            return kept.answer
+        answer = render(await self._service.totals(first, last))
+        self._keep((first, last), _Kept(revision, time.monotonic() + _MAX_AGE_SECONDS, answer))
+        return answer
+
+    async def _revision(self) -> bytes:
+        """What Redis says from now on; all who ask before the question is sent share one round trip."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._ask(self._asking))
+        return await asyncio.shield(self._next)
+
+    async def _ask(self, before: asyncio.Task[bytes] | None) -> bytes:
+        if before is not None:
+            await asyncio.wait([before])
+        self._asking, self._next = self._next, None
+        return await self._hot.revision()
+
+    def _keep(self, key: tuple[date, date], kept: _Kept) -> None:
+        held = self._kept.pop(key, None)
+        self._bytes += len(kept.answer) - (len(held.answer) if held else 0)
+        self._kept[key] = kept
+        while len(self._kept) > _KEPT_ANSWERS or self._bytes > _KEPT_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= len(dropped.answer)
