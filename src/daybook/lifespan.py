@@ -31,7 +31,7 @@ from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 
 _BLOCKS_IN_MEMORY = 4
 _REJECTS_PER_BATCH = 1000
-_REDIS_TIMEOUT_SECONDS = 5.0
+_REDIS_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass
@@ -106,7 +106,7 @@ def _archive(settings: Settings) -> Archive:
 def import_context(settings: Settings, stores: Stores, *, complete: bool = False) -> ImportContext:
     options = ImportOptions(
         replay_speed=settings.replay_speed,
-        limits=Limits(buckets=max(2, settings.max_resident_buckets // 4), rejects=_REJECTS_PER_BATCH),
+        limits=Limits(buckets=max(2, settings.max_resident_buckets // 2), rejects=_REJECTS_PER_BATCH),
         lease_seconds=settings.lease_seconds,
         alone=stores.alone,
         complete=complete,

@@ -309,8 +309,10 @@ class TestRejects:
     async def test_the_same_line_again_stays_once(self, archive: Archive) -> None:
         reject = Reject("a", 1, "raw", "reason")
         await archive.write(snapshot(1, rejects=[reject]))
-        await archive.write(snapshot(2, rejects=[reject, Reject("a", 2, "next", "reason")]))
-        assert [held.line for held in await archive.rejects("a", 0, 10)] == [1, 2]
+        other, following = Reject("a", 1, "another", "reason"), Reject("a", 2, "next", "reason")
+        await archive.write(snapshot(2, rejects=[reject, following]))
+        await archive.write(snapshot(3, rejects=[other]))
+        assert await archive.rejects("a", 0, 10) == [reject, following]
 
     async def test_any_text_comes_back(self, archive: Archive) -> None:
         texts = ["", "\x00,\x1b[0m", "\\xff\\xfe", "🎉" * RAW_LIMIT, '{"$set": "a.b"}', "a\r\nb\u2028"]

@@ -5,16 +5,19 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import datetime
+from itertools import pairwise
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import bson
 import pymongo
 import pytest
 from bson import Decimal128, Int64
+from pymongo import UpdateOne
 from pymongo.database import Database
-from pymongo.errors import WriteError
+from pymongo.errors import BulkWriteError, WriteError
+from pymongo.results import BulkWriteResult
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.position import Position, Reject
@@ -322,9 +325,10 @@ Scenario = Callable[[Store, int, Fate], Awaitable[None]]
 
 
 async def at_each_step(server: MongoServer, steps: list[str], scenario: Scenario) -> None:
-    """Runs the scenario at the same time for each step and both ways to break off, each in its own database.
+    """Runs the scenario at the same time for each step that may be the last, each in its own database.
 
-    Reads are left out: the driver itself asks again.
+    To lose a request leaves the server as the lost reply before it does, so one of the two is enough. Reads
+    are left out: the driver itself asks again.
     """
 
     async def run(number: int, fate: Fate) -> None:
@@ -336,9 +340,11 @@ async def at_each_step(server: MongoServer, steps: list[str], scenario: Scenario
                 raise
 
     async with asyncio.TaskGroup() as group:
-        for number, command in enumerate(steps, 1):
-            for fate in (Fate.LOSE_REQUEST, Fate.LOSE_REPLY) if command != "find" else ():
-                group.create_task(run(number, fate))
+        for number, (previous, command) in enumerate(pairwise(["find", *steps]), 1):
+            if command != "find":
+                group.create_task(run(number, Fate.LOSE_REPLY))
+                if previous == "find":
+                    group.create_task(run(number, Fate.LOSE_REQUEST))
     gc.collect()
 
 
@@ -388,11 +394,10 @@ class TestBrokenOff:
 
         await at_each_step(server, WRITE_STEPS, scenario)
 
-    async def test_it_goes_on_itself(self, server: MongoServer) -> None:
-        """With the same snapshot or with the next one."""
+    @pytest.mark.parametrize("again", [SECOND, THIRD], ids=["the same snapshot", "the next"])
+    async def test_it_goes_on_itself(self, server: MongoServer, again: Snapshot) -> None:
 
         async def scenario(store: Store, number: int, fate: Fate) -> None:
-            again = SECOND if (number % 2 == 0) == (fate is Fate.LOSE_REPLY) else THIRD
             broken = await broken_write(store, number, fate)
             await broken.write(again)
             happened = happens(number, fate) or again is SECOND
@@ -445,6 +450,15 @@ class Hold:
 
     def release(self) -> None:
         self._released.set()
+
+
+async def given_up(hold: Hold, call: Awaitable[object]) -> None:
+    """Cancelled while the server has not got the message."""
+    calling = asyncio.ensure_future(call)
+    await hold.held()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
 
 
 async def arrives(proxy: MongoProxy, hold: Hold) -> None:
@@ -515,6 +529,25 @@ class TestPausedAndReplaced:
         assert store.fence()["snapshot"] == 3
         assert (await new.open()).snapshot == 3
 
+    async def test_while_its_successor_finishes_the_same(self, store: Store) -> None:
+        old_hold, new_hold = Hold(), Hold()
+        old = store.archive((await store.proxy(old_hold)).uri)
+        new = store.archive((await store.proxy(new_hold)).uri)
+        await old.open()
+        await old.write(FIRST)
+        old_hold.arm("insert", "update", "update")
+        writing = asyncio.create_task(old.write(SECOND))
+        await old_hold.held()
+        new_hold.arm("update", "find", "update", "find")
+        opening = asyncio.create_task(new.open())
+        await new_hold.held()
+        old_hold.release()
+        with pytest.raises(FencedError):
+            await writing
+        new_hold.release()
+        assert (await opening).snapshot == 2
+        assert await content(new) == merged(FIRST, SECOND)
+
 
 class TestLateMessages:
     """A message that the sender gave up reaches the server after all, when the world has moved on."""
@@ -523,12 +556,11 @@ class TestLateMessages:
     async def test_late_acceptance(self, store: Store, retried: Snapshot) -> None:
         hold = Hold()
         proxy = await store.proxy(hold)
-        archive = store.archive(proxy.uri, timeout_seconds=0.5)
+        archive = store.archive(proxy.uri)
         await archive.open()
         await archive.write(FIRST)
         hold.arm("insert", "update")
-        with pytest.raises(StoreUnavailableError):
-            await archive.write(SECOND)
+        await given_up(hold, archive.write(SECOND))
         await archive.write(retried)
         await arrives(proxy, hold)
         assert "redo" not in store.fence()
@@ -545,12 +577,11 @@ class TestLateMessages:
             return await hold(command)
 
         proxy = await store.proxy(both)
-        archive = store.archive(proxy.uri, timeout_seconds=0.5)
+        archive = store.archive(proxy.uri)
         await archive.open()
         await archive.write(FIRST)
         hold.arm("insert", "update")
-        with pytest.raises(StoreUnavailableError):
-            await archive.write(SECOND)
+        await given_up(hold, archive.write(SECOND))
         gate.arm("insert", "update")
         writing = asyncio.create_task(archive.write(THIRD))
         await gate.held()
@@ -566,24 +597,29 @@ class TestLateMessages:
     async def test_late_opening_fences_nobody(self, store: Store) -> None:
         hold = Hold()
         proxy = await store.proxy(hold)
-        archive = store.archive(proxy.uri, timeout_seconds=0.5)
+        archive = store.archive(proxy.uri)
         hold.arm("update", "find", "update")
-        with pytest.raises(StoreUnavailableError):
-            await archive.open()
+        await given_up(hold, archive.open())
         await archive.open()
         await arrives(proxy, hold)
         await archive.write(FIRST)
         assert store.fence()["epoch"] == 1
 
     async def test_late_sweep_spares_the_next_write(self, store: Store) -> None:
-        hold = Hold()
-        proxy = await store.proxy(hold)
-        archive = store.archive(proxy.uri, timeout_seconds=0.5)
+        hold, cut = Hold(), Cut()
+
+        async def both(command: str) -> Fate:
+            await hold(command)
+            return await cut(command)
+
+        proxy = await store.proxy(both)
+        archive = store.archive(proxy.uri)
         await archive.open()
         hold.arm("delete")
+        await given_up(hold, archive.write(FIRST))
+        cut.arm(3, Fate.LOSE_REPLY)  # accepted
         with pytest.raises(StoreUnavailableError):
-            await archive.write(FIRST)
-        await archive.write(SECOND)
+            await archive.write(SECOND)
         await arrives(proxy, hold)
         assert (await archive.open()).snapshot == 2
         assert await content(archive) == merged(FIRST, SECOND)
@@ -605,6 +641,25 @@ async def test_of_many_inserts_at_once_the_newest_stays(store: Store) -> None:
     await asyncio.gather(*map(put, versions))
     found = [(found["Date"], found["Version"]) for found in store.plain["DailyAggregates"].find()]
     assert sorted(found) == [(day, versions[-1]) for day in days]
+
+
+async def test_what_was_refused_as_a_duplicate_is_tried_as_an_update() -> None:
+    """The same, forced: another insert came between the server's look for the document and its own insert."""
+
+    class Racing:
+        asked: ClassVar[list[list[UpdateOne]]] = []
+
+        async def bulk_write(self, operations: list[UpdateOne], *, ordered: bool) -> BulkWriteResult:
+            self.asked.append(operations)
+            answer = {"nUpserted": 1, "nModified": 0, "writeConcernErrors": []}
+            if len(self.asked) == 1:
+                raise BulkWriteError({**answer, "writeErrors": [{"index": 1, "code": 11000, "errmsg": ""}]})
+            return BulkWriteResult({"nUpserted": 0, "nModified": 1}, acknowledged=not ordered)
+
+    upserts = [Upsert({"Date": day}, {"$set": {"Version": 2}}) for day in ("2026-01-01", "2026-01-02")]
+    collection: Any = Racing()
+    assert await guarded_upsert(collection, upserts) == (1, 1)
+    assert collection.asked[1] == [UpdateOne(*upserts[1])]
 
 
 class TestNumbers:

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from e2e.conftest import MakeService
 from support.oracle import Truth, truth_of
 from support.outside import OutsideRedis
 from support.sample_file import generated
-from support.service import Process, Service, Setting, until, wait_for_end
+from support.service import Process, Service, Setting, archived_rejects, until, wait_for_end
 
 Settings = dict[str, Setting]
 
@@ -71,7 +70,12 @@ def test_fifty_kills_change_no_total(make_service: MakeService, tmp_path: Path) 
     service.start(ReplaySpeed=0)
     check(service, file, truth)
     assert service.stop() == 0
-    assert archived_rejects(service) == {line: raw for line, (raw, _) in truth.rejects.items()}
+    archived = archived_rejects(service.data_dir)
+    assert [(reject.line, reject.raw) for reject in archived] == [
+        (line, raw) for line, (raw, _) in truth.rejects.items()
+    ]
+    for reject in archived:
+        assert truth.rejects[reject.line][1] in reject.reason
     service.start()
     check(service, file, truth)
     assert "Traceback" not in service.logs
@@ -85,14 +89,6 @@ def check(service: Service, file: Path, truth: Truth) -> None:
     assert found["state"] == "done"
     totals = {kind: Decimal(text) for kind, text in found["control_totals"].items()}
     assert totals == {kind: truth.total(kind) for kind in ("deposits", "withdrawals")}
-
-
-def archived_rejects(service: Service) -> dict[int, str]:
-    connection = sqlite3.connect(service.data_dir / "archive.sqlite")
-    try:
-        return dict(connection.execute("SELECT Line, Raw FROM Rejects"))
-    finally:
-        connection.close()
 
 
 @pytest.fixture

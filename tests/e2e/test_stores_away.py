@@ -16,7 +16,7 @@ from support.sample_file import generated
 from support.service import Service, embedded_server, embedded_servers
 
 ROWS = 20_000
-ROWS_BEFORE = 3000
+ROWS_BEFORE = 2000
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_mongodb_not_there_at_the_start_and_stopped_during_the_import(
     """Days that are in Redis go on being counted while MongoDB is away; nothing else would be kept."""
     service = make_service(
         CsvFilePath=file,
-        ReplaySpeed=0.1,
+        ReplaySpeed=0.25,
         DumperTaskScheduleInterval=0.2,
         CutOffDays=3_000_000,
         **mongo_server.settings,
@@ -165,8 +165,8 @@ def test_mongodb_not_there_at_the_start_and_stopped_during_the_import(
     assert_waiting(service, "mongodb")
 
     mongo_server.start()
-    service.wait_until_ready()
-    assert service.stop() == 0
+    check(service.wait_until_ready(), file, truth)
+    service.kill()
     check(service.start(ReplaySpeed=0), file, truth)
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -155,14 +155,14 @@ class MongoProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        server_reader, server_writer = await asyncio.open_connection(self._server.host, self._server.port)
-        connection = _Connection(self, reader, writer, server_reader, server_writer)
-        try:
-            await connection.run()
-        finally:
-            self._tasks.discard(task)
-            for end in (writer, server_writer):
-                end.close()
+        with suppress(asyncio.CancelledError):  # asyncio 3.11 logs a cancelled connection as an error
+            server_reader, server_writer = await asyncio.open_connection(self._server.host, self._server.port)
+            try:
+                await _Connection(self, reader, writer, server_reader, server_writer).run()
+            finally:
+                server_writer.close()
+        writer.close()
+        self._tasks.discard(task)
 
 
 class _Connection:

@@ -5,6 +5,7 @@ It knows Daybook's contract, and none of its code.
 
 import csv
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -72,3 +73,14 @@ def _add(truth: Truth, line: bytes) -> str:
         return "amount"
     truth.add(day, TYPES[kind], method, Decimal(amount))
     return ""
+
+
+def merged(truths: Iterable[Truth]) -> Data:
+    """What several files add up to."""
+    whole = Truth()
+    for truth in truths:
+        for day, types in truth.data.items():
+            for kind, methods in types.items():
+                for method, amount in methods.items():
+                    whole.add(day, kind, method, amount)
+    return whole.data

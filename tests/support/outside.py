@@ -57,9 +57,13 @@ class OutsideServer:
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 
-    def _end(self, number: int) -> None:
+    def send(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, number)
+
+    def _end(self, number: int) -> None:
+        self.send(number)
+        if self._process is not None:
             wait_for_end(self._process)
 
     def _answers(self) -> bool:

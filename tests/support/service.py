@@ -4,15 +4,16 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import httpx
 
@@ -172,7 +173,7 @@ class Service:
         return told[1] if told else None
 
     def get(self, path: str, **parameters: str) -> httpx.Response:
-        return self._client.get(f"{self.address}{path}", params=parameters)
+        return self._client.get(f"{self.address}{path}", params=parameters or None)
 
     def stats(self, first: str = "2026-01-01", last: str = "2026-01-31") -> Data:
         return stats_data(self.get("/stats", from_date=first, to_date=last))
@@ -187,7 +188,7 @@ class Service:
         """The latest source of a path."""
         return next((each for each in reversed(self.imports()) if each["path"] == str(path)), None)
 
-    def wait_until_imported(self, path: Path | str, rows: int, seconds: float = 60) -> dict[str, Any]:
+    def wait_until_imported(self, path: Path | str, rows: int, seconds: float = 20) -> dict[str, Any]:
         """Wait until so many rows of the path's source are read, and none waits; that source."""
         found: dict[str, Any] | None = None
 
@@ -233,6 +234,20 @@ def stats_data(answer: httpx.Response) -> Data:
     assert answer.status_code == 200, answer.text
     data: Data = json.loads(answer.text, parse_float=Decimal, parse_int=Decimal)["data"]
     return data
+
+
+class ArchivedReject(NamedTuple):
+    source: str
+    line: int
+    raw: str
+    reason: str
+
+
+def archived_rejects(data_dir: Path) -> list[ArchivedReject]:
+    """Of the SQLite archive, by line."""
+    with closing(sqlite3.connect(data_dir / "archive.sqlite")) as connection:
+        found = connection.execute("SELECT Source, Line, Raw, Reason FROM Rejects ORDER BY Source, Line")
+        return [ArchivedReject(*reject) for reject in found]
 
 
 def embedded_server(data_dir: Path) -> int | None:

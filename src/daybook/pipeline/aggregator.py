@@ -121,7 +121,7 @@ class Aggregator:
         if self._sequence is None:
             self._sequence = await self._hot.sequence()
         while True:
-            writes, after = self._writes(applied.sums)
+            writes, after = await asyncio.to_thread(self._writes, applied.sums)
             commit = Commit(
                 sequence=self._sequence + 1,
                 trim=applied.elements,

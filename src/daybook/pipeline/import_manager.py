@@ -7,7 +7,7 @@ import structlog
 
 from daybook.errors import SourceError, StoreUnavailableError
 from daybook.pipeline.importer import ImportContext, Importer
-from daybook.pipeline.stop import StopToken
+from daybook.pipeline.stop import StopToken, end
 from daybook.sources.files import locate
 
 log = structlog.get_logger("importer")
@@ -36,9 +36,7 @@ class ImportManager:
                 await stop.wait(_LOOK_SECONDS)
             await asyncio.gather(*self._running.values())
         finally:
-            for task in self._running.values():
-                task.cancel()
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            await end(list(self._running.values()))
 
     async def _wanted(self) -> list[Path]:
         return [*await self._named(), *await self._interrupted()]

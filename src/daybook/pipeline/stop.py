@@ -1,10 +1,11 @@
 """The stop token: every loop waits for work, for a tick or for this, whichever comes first."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
+_CANCEL_AGAIN_SECONDS = 0.2
 
 
 class StopToken:
@@ -34,9 +35,7 @@ class StopToken:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             return working.result() if working.done() else None
         finally:
-            for task in (working, stopping):
-                task.cancel()
-            await asyncio.gather(working, stopping, return_exceptions=True)
+            await end([working, stopping])
 
 
 class Backoff:
@@ -63,6 +62,17 @@ async def first_failure(*works: Coroutine[Any, Any, None]) -> None:
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise error
     finally:
-        for task in tasks:
+        await end(tasks)
+
+
+async def end(tasks: Collection["asyncio.Future[Any]"]) -> None:
+    """Cancel tasks until they have ended, whatever they raise.
+
+    Once is not enough: `asyncio.wait_for` of Python 3.11, which redis-py uses, can swallow a cancellation.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from daybook.errors import ConfigurationError
-from daybook.pipeline.stop import Backoff, StopToken
+from daybook.pipeline.stop import Backoff, StopToken, end
 
 log = structlog.get_logger("supervisor")
 
@@ -41,8 +41,7 @@ class Supervisor:
             _, pending = await asyncio.wait(pending, timeout=graceful_seconds)
         for task in pending:
             log.warning("cancelled after the graceful time", task=task.get_name())
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await end(list(self._tasks.values()))
         return not pending
 
     async def _keep(self, name: str, work: Work) -> None:

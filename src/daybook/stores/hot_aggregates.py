@@ -1,5 +1,6 @@
 """The resident buckets in Redis, and the scripts that change them."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -85,6 +86,18 @@ class HotAggregates:
 
     async def commit(self, token: str, commit: Commit) -> Committed:
         """Apply a commit exactly once. To be called again, unchanged, after a lost reply."""
+        keys, arguments = await asyncio.to_thread(self._commit_arguments, token, commit)
+        answer = await self._redis.run("commit", keys, arguments)
+        match answer[0]:
+            case b"ok" | b"done":
+                return Committed([])
+            case b"stale":
+                return Committed([redis_keys.bucket_of(name.decode()) for name in answer[1:]])
+            case word:
+                raise LaneLostError(f"the queue's lane is lost: {word.decode()}")
+
+    def _commit_arguments(self, token: str, commit: Commit) -> tuple[list[str], list[Argument]]:
+        """The script's keys and arguments, in the order that it documents."""
         packed = [msgspec.json.encode(reject) for reject in commit.rejects]
         keys = [
             redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.VERSIONS, redis_keys.CHANGED,
@@ -103,14 +116,7 @@ class HotAggregates:
         for write in commit.buckets:
             keys += [redis_keys.totals(write.bucket), redis_keys.counts(write.bucket)]
             arguments += _bucket_arguments(write)
-        answer = await self._redis.run("commit", keys, [*arguments, *packed])
-        match answer[0]:
-            case b"ok" | b"done":
-                return Committed([])
-            case b"stale":
-                return Committed([redis_keys.bucket_of(name.decode()) for name in answer[1:]])
-            case word:
-                raise LaneLostError(f"the queue's lane is lost: {word.decode()}")
+        return keys, [*arguments, *packed]
 
     async def read(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
         """Those of the buckets that are resident, each in full."""
