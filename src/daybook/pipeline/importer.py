@@ -116,14 +116,14 @@ class Importer:
                     await self._report(str(error))
                     pause = self._context.options.poll_seconds
                 except StoreUnavailableError as error:
-                    await self._close()
+                    await self.close()
                     pause = backoff.seconds()
                     if not isinstance(error, RecoveringError):
                         log.warning("import waits", file=str(self.path), reason=str(error))
                 if pause:
                     await stop.wait(pause)
         finally:
-            await self._close()
+            await self.close()
 
     async def import_next(self, stop: StopToken) -> Step:
         """Queue the next piece; looks at the file first, if need be."""
@@ -167,9 +167,16 @@ class Importer:
             redis_keys.source_holder(source.id),
             options.lease_seconds,
         )
-        if await lease.acquire(steal=options.alone):
-            found.reader.close()
-            self._seen = None
+        taken = False
+        try:
+            taken = not await lease.acquire(steal=options.alone)
+            if source.problem:
+                await self._context.registry.describe(source.id, problem="")
+        finally:
+            if not taken:
+                found.reader.close()
+                self._seen = None
+        if not taken:
             return None
         pieces = Pieces(
             found.reader,
@@ -179,8 +186,6 @@ class Importer:
             self._context.slots,
             options.block_bytes,
         )
-        if source.problem:
-            await self._context.registry.describe(source.id, problem="")
         return _OpenFile(
             reader=found.reader,
             lease=lease,
@@ -207,7 +212,7 @@ class Importer:
                 file.pieces = self._pieces_on(file)
             return Step.AT_END
         if file.draining or not await asyncio.to_thread(file.reader.is_continued):
-            await self._close()
+            await self.close()
             return Step.MOVED
         file.draining = file.reader.is_replaced()
         file.stat = stat
@@ -230,7 +235,7 @@ class Importer:
                 return True
             if not answer.full:
                 log.warning("checkpoint is elsewhere; the file is looked at again", file=str(self.path))
-                await self._close()
+                await self.close()
                 return True
             await self._keep_lease(file)
             if await stop.wait(_FULL_WAIT_SECONDS):
@@ -244,12 +249,12 @@ class Importer:
         file.renew_at = now + self._context.options.lease_seconds / 3
         if await file.lease.renew():
             return True
-        await self._close()
+        await self.close()
         return False
 
     async def _report(self, problem: str) -> None:
         """Say once what is wrong with the file, and where its source is looked at."""
-        await self._close()
+        await self.close()
         self._seen = None
         self.at_end.set()
         if problem == self.problem:
@@ -262,7 +267,7 @@ class Importer:
             except StoreUnavailableError as error:
                 log.debug("the problem is not noted in Redis", reason=str(error))
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
         """Let the file go; the next step looks at it anew."""
         file, self._file, self._seen = self._file, None, None
         if file is None:

@@ -48,8 +48,13 @@ async def find_source(path: Path, registry: SourceRegistry, *, complete: bool) -
         found = await asyncio.to_thread(_open, path, identity, complete)
         if source is None and found.header is not None:
             new = _new_source(path, identity)
-            if not await registry.register(new, known.registry):
-                _close(found)
+            registered = False
+            try:
+                registered = await registry.register(new, known.registry)
+            finally:
+                if not registered and found.reader is not None:
+                    found.reader.close()
+            if not registered:
                 continue
             _tell_new(path, new, identity)
             return found._replace(source=new)
@@ -69,11 +74,6 @@ def _open(path: Path, identity: Identity, complete: bool) -> Found:
         reader.close()
         raise
     return Found(identity.stat, identity.source, reader, header)
-
-
-def _close(found: Found) -> None:
-    if found.reader is not None:
-        found.reader.close()
 
 
 def _new_source(path: Path, identity: Identity) -> Source:

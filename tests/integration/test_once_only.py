@@ -1,0 +1,206 @@
+"""Every row once: lost replies, wiped and rolled-back Redis, take-over, late rows. Real server, single steps."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from daybook.embedded.valkey_server import EmbeddedValkey
+from daybook.errors import ConfigurationError, FencedError, LaneLostError, RedisUnavailableError
+from daybook.pipeline.importer import Step
+from daybook.pipeline.stop import StopToken
+from daybook.stores.connection import SCRIPTS
+from support.cutting_proxy import CuttingProxy
+from support.pipeline import QUEUE, lane, oracle, write_rows
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
+    async with EmbeddedValkey(tmp_path / "data") as valkey:
+        yield valkey
+
+
+async def test_a_lost_reply_to_any_script_applies_nothing_twice(
+    server: EmbeddedValkey, tmp_path: Path
+) -> None:
+    files: list[Path] = []
+    never_cut = set(SCRIPTS) - {"acquire", "renew", "restore"}
+    async with CuttingProxy(tmp_path / "proxy.sock", server.socket) as proxy:
+        for number, script in enumerate(sorted(never_cut)):
+            files.append(write_rows(tmp_path / f"{script}.csv", seed=number, rows=60))
+            async with lane(proxy.path, tmp_path / "archive.sqlite") as parts:
+                digest = parts.redis._scripts[script].sha.encode()
+                for work in (parts.import_all, parts.drain, parts.dumper.dump_once, parts.totals):
+                    proxy.cut_next(digest)
+                    try:
+                        await (work(files[-1]) if work == parts.import_all else work())  # type: ignore[operator]
+                    except RedisUnavailableError:
+                        never_cut.discard(script)
+                    for importer in parts.importers:
+                        await importer.close()
+                    proxy.cut_next()
+        async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+            for file in files:
+                await parts.import_all(file)
+            await parts.drain()
+            assert await parts.totals() == oracle(*files)
+            assert [source.waiting for source in (await parts.registry.known()).sources] == [0] * len(files)
+    assert never_cut <= {"release"}, "release swallows it: the lease expires"
+
+
+async def test_a_commit_sent_again_is_done_and_a_lost_lane_writes_nothing(
+    server: EmbeddedValkey, tmp_path: Path
+) -> None:
+    file = write_rows(tmp_path / "rows.csv")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as old:
+        await old.import_all(file)
+        async with lane(server.socket, tmp_path / "archive.sqlite") as new:
+            with pytest.raises(LaneLostError):
+                await old.aggregator.aggregate_once()
+            with pytest.raises(LaneLostError):
+                await old.dumper.dump_once()
+            await new.drain()
+            assert await new.totals() == oracle(file)
+
+
+async def test_the_archive_refuses_a_replaced_dumper(server: EmbeddedValkey, tmp_path: Path) -> None:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as old:
+        await old.import_all(write_rows(tmp_path / "rows.csv"))
+        await old.drain()
+        snapshot = await old.hot.snapshot(old.token)
+        assert snapshot is not None
+        async with lane(server.socket, tmp_path / "archive.sqlite"):
+            with pytest.raises(FencedError):
+                await old.archive.write(snapshot)
+
+
+async def test_redis_wiped_after_a_dump_comes_back_exact(server: EmbeddedValkey, tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.csv")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        importer = parts.importer(file, buckets=4)
+        for _ in range(3):
+            await importer.import_next(StopToken())
+        await parts.drain()
+        await parts.dumper.dump_once()
+        for _ in range(2):
+            await importer.import_next(StopToken())
+        await parts.aggregator.aggregate_once()
+        await parts.redis.command("FLUSHALL")
+        with pytest.raises(LaneLostError):
+            await parts.dumper.dump_once()
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        (source,) = (await parts.registry.known()).sources
+        assert 0 < source.applied.offset < file.stat().st_size
+        await parts.import_all(file)
+        await parts.drain()
+        assert await parts.totals() == oracle(file)
+
+
+async def test_redis_rolled_back_to_an_older_copy_comes_back_exact(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.csv")
+    data, copy, archive = tmp_path / "data", tmp_path / "copy", tmp_path / "archive.sqlite"
+    server = EmbeddedValkey(data)
+    await server.start()
+    try:
+        async with lane(server.socket, archive) as parts:
+            importer = parts.importer(file, buckets=4)
+            await importer.import_next(StopToken())
+            await importer.import_next(StopToken())
+            for amount in ("1.10", "2.20", "3.30"):
+                await parts.redis.command("LPUSH", QUEUE, _json(amount))
+        await server.stop()
+        shutil.copytree(data, copy)
+        await server.start()
+        async with lane(server.socket, archive) as parts:
+            await parts.import_all(file)
+            await parts.drain()
+            await parts.dumper.dump_once()
+        await server.stop()
+        shutil.rmtree(data)
+        shutil.copytree(copy, data)
+        await server.start()
+        async with lane(server.socket, archive) as parts:
+            await parts.drain()
+            await parts.import_all(file)
+            await parts.drain()
+            totals = await parts.totals()
+            pushed = totals.pop(("2026-03-01", "deposits", "wire"))
+            assert f"{pushed:.2f}" == "6.60"
+            assert totals == oracle(file)
+    finally:
+        await server.stop()
+
+
+def _json(amount: str) -> str:
+    return (
+        '{"Timestamp":"2026-03-01T10:30:00","Type":"deposit","PaymentMethod":"wire","Amount":' + amount + "}"
+    )
+
+
+async def test_a_late_row_gets_the_evicted_days_full_total(server: EmbeddedValkey, tmp_path: Path) -> None:
+    first, late = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", rows=7, seed=5)
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await parts.import_all(first)
+        await parts.drain()
+        await parts.dumper.dump_once()
+        assert await parts.hot.resident_count() == 0
+        await parts.import_all(late)
+        await parts.drain()
+        assert await parts.hot.resident_count() > 0
+        assert await parts.totals() == oracle(first, late)
+        await parts.dumper.dump_once()
+        assert await parts.hot.resident_count() == 0
+        assert await parts.totals() == oracle(first, late)
+
+
+async def test_an_archive_of_another_redis_is_refused(server: EmbeddedValkey, tmp_path: Path) -> None:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await parts.import_all(write_rows(tmp_path / "rows.csv"))
+    with pytest.raises(ConfigurationError, match="another archive"):
+        async with lane(server.socket, tmp_path / "other.sqlite"):
+            pass
+
+
+async def test_an_older_copy_of_the_archive_is_refused(server: EmbeddedValkey, tmp_path: Path) -> None:
+    archive, copy = tmp_path / "archive.sqlite", tmp_path / "copy.sqlite"
+    async with lane(server.socket, archive):
+        pass
+    shutil.copy(archive, copy)
+    async with lane(server.socket, archive) as parts:
+        await parts.import_all(write_rows(tmp_path / "rows.csv"))
+        await parts.drain()
+        await parts.dumper.dump_once()
+    with pytest.raises(ConfigurationError, match="older than Redis"):
+        async with lane(server.socket, copy):
+            pass
+
+
+async def test_two_importers_on_one_file_queue_each_row_once(server: EmbeddedValkey, tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.csv")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        importers, ended = [parts.importer(file, buckets=4) for _ in range(2)], 0
+        while ended < 2:
+            steps = [await importer.import_next(StopToken()) for importer in importers]
+            ended = sum(step is Step.AT_END for step in steps)
+        await parts.drain()
+        assert await parts.totals() == oracle(file)
+
+
+async def test_resident_buckets_are_bounded(server: EmbeddedValkey, tmp_path: Path) -> None:
+    file = tmp_path / "many.csv"
+    rows = (
+        f"{year:04d}-{month:02d}-01T00:00:00,deposit,wire,1.25"
+        for year in range(1, 120)
+        for month in range(1, 13)
+    )
+    file.write_text("timestamp,type,payment_method,amount\n" + "\n".join(rows) + "\n")
+    async with lane(server.socket, tmp_path / "archive.sqlite", max_buckets=200) as parts:
+        importer, most = parts.importer(file), 0
+        while await importer.import_next(StopToken()) is not Step.AT_END:
+            await parts.drain()
+            most = max(most, await parts.hot.resident_count())
+        assert most <= 200
+        await parts.dumper.dump_once()
+        assert await parts.hot.resident_count() <= 200
+        assert await parts.totals() == oracle(file)

@@ -1,0 +1,139 @@
+"""Daybook's parts in this process, on a real server, for tests that drive single steps."""
+
+import asyncio
+import csv
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from daybook.api.stats_service import StatsService
+from daybook.domain.money import to_decimal
+from daybook.pipeline.aggregator import Aggregator
+from daybook.pipeline.dumper import Dumper, Retention
+from daybook.pipeline.importer import ImportContext, Importer, ImportOptions, Step
+from daybook.pipeline.recovery import recover
+from daybook.pipeline.stop import StopToken
+from daybook.sources.fold import Limits
+from daybook.stores import redis_keys
+from daybook.stores.archive import Archive
+from daybook.stores.connection import RedisConnection
+from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.lease import Lease
+from daybook.stores.source_registry import SourceRegistry
+from daybook.stores.sqlite_archive import SqliteArchive
+from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
+
+QUEUE = "TransactionQueue"
+Totals = dict[tuple[str, str, str], Decimal]
+
+
+@dataclass
+class Parts:
+    redis: RedisConnection
+    queue: TransactionQueue
+    hot: HotAggregates
+    registry: SourceRegistry
+    archive: Archive
+    aggregator: Aggregator
+    dumper: Dumper
+    token: str
+    max_buckets: int
+    importers: list[Importer] = field(default_factory=list)
+
+    def importer(self, path: Path, *, buckets: int | None = None) -> Importer:
+        """`buckets` cuts the file into small batches: no batch touches more."""
+        options = ImportOptions(
+            replay_speed=0,
+            limits=Limits(buckets or self.max_buckets // 2, rejects=5),
+            lease_seconds=60,
+            alone=True,
+        )
+        context = ImportContext(self.redis, self.queue, self.registry, asyncio.Semaphore(4), options)
+        self.importers.append(Importer(path, context))
+        return self.importers[-1]
+
+    async def import_all(self, path: Path) -> None:
+        importer = self.importer(path, buckets=4)
+        while await importer.import_next(StopToken()) is not Step.AT_END:
+            pass
+
+    async def drain(self) -> None:
+        while await self.aggregator.aggregate_once():
+            pass
+
+    async def totals(self) -> Totals:
+        days = await StatsService(self.hot, self.archive).totals(date.min, date.max)
+        return {
+            (day, kind, method): to_decimal(cell.units)
+            for day, types in days.items()
+            for kind, cells in types.items()
+            for method, cell in cells.items()
+        }
+
+
+@asynccontextmanager
+async def lane(
+    socket: Path, archive_path: Path, *, max_buckets: int = 1000, age: timedelta = timedelta(days=7)
+) -> AsyncIterator[Parts]:
+    """Take the lane on a server, recover, and give the parts; the next one takes it over."""
+    redis = RedisConnection.to(unix_socket=str(socket), timeout_seconds=5)
+    archive = SqliteArchive(archive_path)
+    importers: list[Importer] = []
+    try:
+        server = await redis.check_server()
+        lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
+        await lease.acquire(steal=True)
+        queue = TransactionQueue(redis, QUEUE, QueueLimits(10_000, 1 << 24, 1 << 20))
+        hot, registry = HotAggregates(redis, QUEUE), SourceRegistry(redis)
+        await recover(hot, archive, lease.token)
+        retention = Retention(age, 0.0, max_buckets, 1 << 20)
+        dumper = Dumper(redis, server, hot, archive, retention, token=lease.token)
+        aggregator = Aggregator(
+            queue, hot, registry, archive, dumper, token=lease.token, max_buckets=max_buckets
+        )
+        yield Parts(
+            redis,
+            queue,
+            hot,
+            registry,
+            archive,
+            aggregator,
+            dumper,
+            lease.token,
+            max_buckets,
+            importers,
+        )
+    finally:
+        for importer in importers:
+            await importer.close()
+        await archive.close()
+        await redis.close()
+
+
+def oracle(*paths: Path) -> Totals:
+    """Plain Decimal sums of files without bad rows."""
+    sums: Totals = defaultdict(Decimal)
+    for path in paths:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                sums[row["timestamp"][:10], f"{row['type']}s", row["payment_method"]] += Decimal(
+                    row["amount"]
+                )
+    return dict(sums)
+
+
+def write_rows(path: Path, days: int = 3, rows: int = 400, seed: int = 1) -> Path:
+    """A small file without bad rows; the same seed gives the same rows."""
+    lines = ["timestamp,type,payment_method,amount"]
+    for row in range(rows):
+        number = (row * 7919 + seed * 104729) % 1_000_003
+        kind = "deposit" if number % 2 else "withdrawal"
+        lines.append(
+            f"2026-01-{number % days + 1:02d}T10:00:00,{kind},method {number % 5},{number % 977 + 1}.{number % 100:02d}"
+        )
+    path.write_text("\n".join(lines) + "\n")
+    return path
