@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-COMPILE = (
-    [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
-    + ["--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header"]
-)  # fmt: skip
+OPTIONS = "--quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header"
+ADDRESSES = "--no-emit-index-url --no-emit-find-links"
+COMPILE = [sys.executable, "-m", "uv", "pip", "compile", *OPTIONS.split(), *ADDRESSES.split()]
 
 
 def compile_lock(name: str, *arguments: str) -> None:

@@ -117,16 +117,12 @@ def import_context(settings: Settings, stores: Stores, *, complete: bool = False
 
 def make_lane(settings: Settings, stores: Stores) -> Lane:
     retention = Retention(
-        timedelta(
-            days=settings.cut_off_days, minutes=settings.cut_off_minutes, seconds=settings.cut_off_seconds
-        ),
+        timedelta(days=settings.cut_off_days, minutes=settings.cut_off_minutes, seconds=settings.cut_off_seconds),
         settings.dump_interval_seconds,
         settings.max_resident_buckets,
         settings.max_reject_bytes,
     )
-    lane_settings = LaneSettings(
-        settings.lease_seconds, settings.queue_wait_seconds, retention, alone=stores.alone
-    )
+    lane_settings = LaneSettings(settings.lease_seconds, settings.queue_wait_seconds, retention, alone=stores.alone)
     return Lane(stores.redis, stores.queue, stores.hot, stores.registry, stores.archive, lane_settings)
 
 

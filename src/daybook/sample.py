@@ -179,9 +179,7 @@ def _knots(spec: SampleSpec) -> pl.Series:
 
 def _amount(spec: SampleSpec) -> pl.Expr:
     """Two decimals, or one when the second is 0."""
-    cents = _whole(_LEAST_CENTS) + _draw(
-        spec, "amount", pl.col("row"), _whole(_MOST_CENTS - _LEAST_CENTS + 1)
-    )
+    cents = _whole(_LEAST_CENTS) + _draw(spec, "amount", pl.col("row"), _whole(_MOST_CENTS - _LEAST_CENTS + 1))
     decimals = [f".{cent // 10}" if cent % 10 == 0 else f".{cent:02d}" for cent in range(100)]
     return pl.concat_str(
         (cents // _whole(100)).cast(pl.String), pl.lit(pl.Series(decimals)).gather(cents % _whole(100))
@@ -195,13 +193,7 @@ def _sleep_ms(spec: SampleSpec) -> pl.Expr:
     def cut(row: pl.Expr) -> pl.Expr:
         start, end = _part(row, total, rows), _part(row + _whole(1), total, rows)
         drawn = start + _draw(spec, "sleep_ms", row, pl.max_horizontal(end - start, _whole(1)))
-        return (
-            pl.when(row == _whole(0))
-            .then(_whole(0))
-            .when(row == _whole(rows))
-            .then(_whole(total))
-            .otherwise(drawn)
-        )
+        return pl.when(row == _whole(0)).then(_whole(0)).when(row == _whole(rows)).then(_whole(total)).otherwise(drawn)
 
     return cut(pl.col("row") + _whole(1)) - cut(pl.col("row"))
 

@@ -44,9 +44,7 @@ class Settings(BaseSettings):
     mongo_database: str = _named("MongoDbName", default="TransactionsDb", pattern=r'^[^/\\. "$*<>:|?]{1,63}$')
     graceful_shutdown_seconds: Seconds = _named("GracefulShutDownTimeout", default=10.0)
     force_shutdown_seconds: Seconds = _named("ForceShutDownTimeout", default=2.0)
-    queue_wait_seconds: Seconds = _named(
-        "TransactionCkeckTimeout", "TransactionCheckTimeout", default=0.5, gt=0
-    )
+    queue_wait_seconds: Seconds = _named("TransactionCkeckTimeout", "TransactionCheckTimeout", default=0.5, gt=0)
     cut_off_days: int = _named("CutOffDays", default=7, ge=0, le=3_660_000)
     cut_off_minutes: int = _named("CutOffMinutes", default=0, ge=0, le=1_000_000)
     cut_off_seconds: int = _named("CutOffSeconds", default=0, ge=0, le=100_000_000)

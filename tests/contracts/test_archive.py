@@ -231,9 +231,7 @@ class TestFence:
         await first.write(snapshot(1, {DEPOSITS: state(1, paypal=1)}))
         await second.open()
         with pytest.raises(FencedError):
-            await first.write(
-                snapshot(2, {DEPOSITS: state(2, paypal=2)}, [ArchivedSource(source("a", 1), 1)])
-            )
+            await first.write(snapshot(2, {DEPOSITS: state(2, paypal=2)}, [ArchivedSource(source("a", 1), 1)]))
         assert await second.load([DEPOSITS]) == {DEPOSITS: state(1, paypal=1)}
         assert await second.sources() == []
         assert await second.write(snapshot(2, {DEPOSITS: state(3, paypal=3)})) == Written(0, 1, 0)

@@ -65,12 +65,8 @@ class Store:
         self.plain: Database[Document] = client[self.name]
         stack.callback(lambda: client.drop_database(self.name))
 
-    def archive(
-        self, uri: str = "", *, timeout_seconds: float = 5.0, part_bytes: int = 1 << 20
-    ) -> MongoArchive:
-        made = MongoArchive(
-            uri or self.server.uri, self.name, timeout_seconds=timeout_seconds, part_bytes=part_bytes
-        )
+    def archive(self, uri: str = "", *, timeout_seconds: float = 5.0, part_bytes: int = 1 << 20) -> MongoArchive:
+        made = MongoArchive(uri or self.server.uri, self.name, timeout_seconds=timeout_seconds, part_bytes=part_bytes)
         self._stack.push_async_callback(made.close)
         return made
 
@@ -228,9 +224,7 @@ class TestDocuments:
         assert await archive.load([DEPOSITS]) == {DEPOSITS: state(1, paypal=1)}
         assert aggregates.count_documents({}) == 2
 
-    @pytest.mark.parametrize(
-        "total", [float("nan"), float("inf"), 1e300, "1.50", None, True, Decimal128("NaN")]
-    )
+    @pytest.mark.parametrize("total", [float("nan"), float("inf"), 1e300, "1.50", None, True, Decimal128("NaN")])
     async def test_a_total_that_is_none_is_not_served(self, store: Store, total: object) -> None:
         document = {"Date": DEPOSITS.day, "Type": DEPOSITS.type, "TotalAmount": {"paypal": total}}
         store.plain["DailyAggregates"].insert_one(document)
@@ -243,9 +237,7 @@ class TestDocuments:
         archive = store.archive()
         await archive.open()
         with pytest.raises(IntegrityError, match="34 digits"):
-            await archive.write(
-                Snapshot(1, {WITHDRAWALS: state(1), DEPOSITS: state(1, a=10**34 + 1)}, [], [])
-            )
+            await archive.write(Snapshot(1, {WITHDRAWALS: state(1), DEPOSITS: state(1, a=10**34 + 1)}, [], []))
         huge = BucketState(1, {f"{n:06}" + "𝒳" * 58: Cell(n, n) for n in range(32_000)})
         with pytest.raises(DaybookError, match="more than a MongoDB document holds"):
             await archive.write(Snapshot(1, {WITHDRAWALS: state(1), DEPOSITS: huge}, [], []))
@@ -278,9 +270,7 @@ class TestAddress:
         assert refused.value.__suppress_context__
 
     async def test_it_cannot_weaken_the_writes(self, store: Store) -> None:
-        options = (
-            "w=0&journal=false&readPreference=secondaryPreferred&readConcernLevel=available&retryWrites=true"
-        )
+        options = "w=0&journal=false&readPreference=secondaryPreferred&readConcernLevel=available&retryWrites=true"
         archive = store.archive(f"{store.server.uri}{'&' if '?' in store.server.uri else '?'}{options}")
         await archive.open()
         assert await archive.write(FIRST) == Written(1, 0, 0)

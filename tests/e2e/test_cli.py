@@ -91,9 +91,7 @@ class Commands:
         return command
 
     def stats(self) -> Data:
-        data: Data = json.loads(self.run("stats", *JANUARY, "--format", "json").output, parse_float=Decimal)[
-            "data"
-        ]
+        data: Data = json.loads(self.run("stats", *JANUARY, "--format", "json").output, parse_float=Decimal)["data"]
         return data
 
     def close(self) -> None:
@@ -131,9 +129,7 @@ def test_import_without_a_service(daybook: Commands, tmp_path: Path) -> None:
     assert daybook.stats() == merged([truth_of(first), truth_of(second)])
 
 
-def test_import_beside_a_running_service(
-    daybook: Commands, make_service: MakeService, tmp_path: Path
-) -> None:
+def test_import_beside_a_running_service(daybook: Commands, make_service: MakeService, tmp_path: Path) -> None:
     """It uses the service's server; a file that the service is reading is waited for."""
     paced = generated(tmp_path / "paced.csv", rows=3000, seconds=3, seed=1)
     more = generated(tmp_path / "more.csv", rows=3000, seed=2)

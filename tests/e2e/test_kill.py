@@ -36,9 +36,7 @@ ROOMY: Settings = {"MaxResidentBuckets": 20_000, "DumperTaskScheduleInterval": 0
 TIGHT: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 10, "MaxQueueBytes": 4096}
 
 
-def kill_at_random_instants(
-    kills: int, launch: Callable[[random.Random], Process], begun: Callable[[], bool]
-) -> None:
+def kill_at_random_instants(kills: int, launch: Callable[[random.Random], Process], begun: Callable[[], bool]) -> None:
     """One life after the other; most end some time after their work began, some in their start."""
     chance = random.Random(SEED)
     for life in range(kills):

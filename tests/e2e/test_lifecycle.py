@@ -24,9 +24,7 @@ HELD_UP = 0.5
 
 ROWS = 20_000
 PUSHED = 20_000
-ELEMENT = json.dumps(
-    {"Timestamp": "2026-02-03T10:30:00", "Type": "deposit", "PaymentMethod": "paypal", "Amount": 0.07}
-)
+ELEMENT = json.dumps({"Timestamp": "2026-02-03T10:30:00", "Type": "deposit", "PaymentMethod": "paypal", "Amount": 0.07})
 
 
 @pytest.fixture
@@ -60,9 +58,7 @@ def test_sigterm_under_load_keeps_the_queue(
     service.wait_until_imported(file, ROWS)
     pushed = service.wait_until_imported("", PUSHED)
     assert (pushed["applied"], pushed["rejected"]) == (PUSHED, 0)
-    assert service.stats("2026-02-03", "2026-02-03")["2026-02-03"]["deposits"] == {
-        "paypal": Decimal("0.07") * PUSHED
-    }
+    assert service.stats("2026-02-03", "2026-02-03")["2026-02-03"]["deposits"] == {"paypal": Decimal("0.07") * PUSHED}
     assert service.stats() == truth_of(file).data
 
 
@@ -204,6 +200,4 @@ def test_a_data_dir_that_cannot_be_is_one_line(make_service: MakeService, tmp_pa
     (tmp_path / "file").touch()
     service = make_service(DataDir=tmp_path / "file").launch()
     assert service.ended() == 1
-    assert (
-        service.log == f"daybook: DataDir {tmp_path / 'file'} cannot be used: there is a file of that name\n"
-    )
+    assert service.log == f"daybook: DataDir {tmp_path / 'file'} cannot be used: there is a file of that name\n"

@@ -33,8 +33,7 @@ def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideMo
 
 def transaction(amount: object, method: str = "paypal", **changed: object) -> str:
     return json.dumps(
-        {"Timestamp": f"{DAY}T10:30:00", "Type": "deposit", "PaymentMethod": method, "Amount": amount}
-        | changed
+        {"Timestamp": f"{DAY}T10:30:00", "Type": "deposit", "PaymentMethod": method, "Amount": amount} | changed
     )
 
 

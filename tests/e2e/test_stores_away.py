@@ -128,9 +128,7 @@ def test_redis_is_wiped_after_a_dump(
     check(service.wait_until_ready(), file, truth)
 
 
-def test_the_embedded_server_is_killed_during_an_import(
-    make_service: MakeService, file: Path, truth: Truth
-) -> None:
+def test_the_embedded_server_is_killed_during_an_import(make_service: MakeService, file: Path, truth: Truth) -> None:
     service = make_service(CsvFilePath=file, ReplaySpeed=1).start()
     wait_until_under_way(service, file)
     first = embedded_server(service.data_dir)
@@ -172,7 +170,5 @@ def test_a_redis_that_may_evict_is_refused(make_service: MakeService, redis_serv
     service = make_service(**redis_server.settings).launch()
     assert service.ended() == 1
     complaints = [line for line in service.log.splitlines() if "allkeys-lru" in line]
-    assert complaints == [
-        "daybook: Redis has maxmemory-policy allkeys-lru: it may delete totals; set it to noeviction"
-    ]
+    assert complaints == ["daybook: Redis has maxmemory-policy allkeys-lru: it may delete totals; set it to noeviction"]
     assert "Traceback" not in service.log

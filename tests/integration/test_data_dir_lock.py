@@ -50,8 +50,7 @@ def refusal_of(data_dir: Path) -> str:
 def test_a_second_holder_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
     with DataDirLock(tmp_path, "daybook serve"):
         assert refusal_of(tmp_path) == (
-            f"DataDir {tmp_path} is in use by daybook serve (pid {os.getpid()}):"
-            " stop it or choose another DataDir"
+            f"DataDir {tmp_path} is in use by daybook serve (pid {os.getpid()}): stop it or choose another DataDir"
         )
     with DataDirLock(tmp_path, "daybook import"):
         assert "in use by daybook import (pid " in refusal_of(tmp_path)
@@ -87,9 +86,7 @@ def test_a_lock_may_be_taken_again_after_its_release(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
-    assert refusal_of(tmp_path / "data") == (
-        f"DataDir {tmp_path}/data cannot be used: there is a file of that name"
-    )
+    assert refusal_of(tmp_path / "data") == (f"DataDir {tmp_path}/data cannot be used: there is a file of that name")
     assert refusal_of(tmp_path / "data/deeper") == (
         f"DataDir {tmp_path}/data/deeper cannot be created: Not a directory"
     )

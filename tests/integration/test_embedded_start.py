@@ -53,9 +53,7 @@ async def test_waits_for_a_server_that_loads(data_dir: Path, monkeypatch: pytest
     assert any(answer.loading for answer in answers if answer)
 
 
-async def test_a_left_over_server_that_loads_is_taken_over(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_left_over_server_that_loads_is_taken_over(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(data_dir, 3000)
     load_slowly(monkeypatch)
     impatient = EmbeddedValkey(data_dir)
@@ -106,9 +104,7 @@ def spy_on_answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer | None]:
 async def test_a_server_that_ends_at_start_is_told_with_its_last_words(data_dir: Path) -> None:
     await fill(data_dir, 1)
     only((data_dir / "valkey/appendonlydir").glob("*.manifest")).write_text("nonsense\n")
-    with pytest.raises(
-        ConfigurationError, match=r"ended at once \(exit code 1\): .*manifest.*\.log\)$"
-    ) as told:
+    with pytest.raises(ConfigurationError, match=r"ended at once \(exit code 1\): .*manifest.*\.log\)$") as told:
         await EmbeddedValkey(data_dir).start()
     assert "\n" not in str(told.value)
     assert _find_servers(data_dir / "valkey") == []
@@ -146,9 +142,7 @@ def only(paths: Iterator[Path]) -> Path:
     return path
 
 
-async def test_a_start_that_is_cancelled_leaves_no_server(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_start_that_is_cancelled_leaves_no_server(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: object) -> None:
         await asyncio.sleep(60)
 
@@ -231,9 +225,7 @@ def test_processes_are_known_without_proc_too(monkeypatch: pytest.MonkeyPatch, t
         known = processes.identify(sleeper.pid)
         assert known is not None
         assert processes.is_alive(known)
-        assert [line.pid for line in processes.command_lines() if line.text == " ".join(words)] == [
-            sleeper.pid
-        ]
+        assert [line.pid for line in processes.command_lines() if line.text == " ".join(words)] == [sleeper.pid]
         processes.signal(known, signal.SIGKILL)
         os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
         assert not processes.is_alive(known)

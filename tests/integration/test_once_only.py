@@ -21,9 +21,7 @@ async def server(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
         yield valkey
 
 
-async def test_a_lost_reply_to_any_script_applies_nothing_twice(
-    server: EmbeddedValkey, tmp_path: Path
-) -> None:
+async def test_a_lost_reply_to_any_script_applies_nothing_twice(server: EmbeddedValkey, tmp_path: Path) -> None:
     files: list[Path] = []
     never_cut = set(SCRIPTS) - {"acquire", "renew", "restore"}
     async with CuttingProxy(tmp_path / "proxy.sock", server.socket) as proxy:
@@ -133,9 +131,7 @@ async def test_redis_rolled_back_to_an_older_copy_comes_back_exact(tmp_path: Pat
 
 
 def _json(amount: str) -> str:
-    return (
-        '{"Timestamp":"2026-03-01T10:30:00","Type":"deposit","PaymentMethod":"wire","Amount":' + amount + "}"
-    )
+    return '{"Timestamp":"2026-03-01T10:30:00","Type":"deposit","PaymentMethod":"wire","Amount":' + amount + "}"
 
 
 async def test_a_late_row_gets_the_evicted_days_full_total(server: EmbeddedValkey, tmp_path: Path) -> None:
@@ -189,11 +185,7 @@ async def test_two_importers_on_one_file_queue_each_row_once(server: EmbeddedVal
 
 async def test_resident_buckets_are_bounded(server: EmbeddedValkey, tmp_path: Path) -> None:
     file = tmp_path / "many.csv"
-    rows = (
-        f"{year:04d}-{month:02d}-01T00:00:00,deposit,wire,1.25"
-        for year in range(1, 120)
-        for month in range(1, 13)
-    )
+    rows = (f"{year:04d}-{month:02d}-01T00:00:00,deposit,wire,1.25" for year in range(1, 120) for month in range(1, 13))
     file.write_text("timestamp,type,payment_method,amount\n" + "\n".join(rows) + "\n")
     async with lane(server.socket, tmp_path / "archive.sqlite", max_buckets=200) as parts:
         importer, most = parts.importer(file), 0

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import Self
 
 
 class CuttingProxy:
@@ -19,7 +20,7 @@ class CuttingProxy:
     def cut_next(self, *marks: bytes) -> None:
         self._marks = marks
 
-    async def __aenter__(self) -> "CuttingProxy":
+    async def __aenter__(self) -> Self:
         self._running = await asyncio.start_unix_server(self._serve, self.path)
         return self
 

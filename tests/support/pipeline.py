@@ -92,9 +92,7 @@ async def lane(
         await recover(hot, archive, lease.token)
         retention = Retention(age, 0.0, max_buckets, 1 << 20)
         dumper = Dumper(redis, server, hot, archive, retention, token=lease.token)
-        aggregator = Aggregator(
-            queue, hot, registry, archive, dumper, token=lease.token, max_buckets=max_buckets
-        )
+        aggregator = Aggregator(queue, hot, registry, archive, dumper, token=lease.token, max_buckets=max_buckets)
         yield Parts(
             redis,
             queue,
@@ -120,9 +118,7 @@ def oracle(*paths: Path) -> Totals:
     for path in paths:
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
-                sums[row["timestamp"][:10], f"{row['type']}s", row["payment_method"]] += Decimal(
-                    row["amount"]
-                )
+                sums[row["timestamp"][:10], f"{row['type']}s", row["payment_method"]] += Decimal(row["amount"])
     return dict(sums)
 
 

@@ -61,10 +61,7 @@ def services(compose: dict[str, Any]) -> dict[str, Any]:
 def test_compose_accepts_the_file_where_compose_is_installed(compose: dict[str, Any]) -> None:
     assert compose["name"] == "daybook"
     docker = shutil.which("docker")
-    if (
-        docker
-        and subprocess.run([docker, "compose", "version"], check=False, capture_output=True).returncode == 0
-    ):
+    if docker and subprocess.run([docker, "compose", "version"], check=False, capture_output=True).returncode == 0:
         checked = subprocess.run(
             [docker, "compose", "--file", str(ROOT / "docker-compose.yml"), "config", "--quiet"],
             check=False,
@@ -95,9 +92,7 @@ def test_the_settings_take_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_p
         loaded.cut_off_minutes, loaded.cut_off_seconds, loaded.dump_interval_seconds,
         loaded.replay_speed, loaded.data_dir, loaded.http_host, loaded.http_port,
     ]  # fmt: skip
-    assert [f"{value:g}" if isinstance(value, float) else str(value) for value in taken] == list(
-        CONTRACT.values()
-    )
+    assert [f"{value:g}" if isinstance(value, float) else str(value) for value in taken] == list(CONTRACT.values())
 
 
 def test_redis_keeps_an_append_only_file_and_evicts_nothing(services: dict[str, Any]) -> None:
@@ -211,9 +206,7 @@ def test_the_image_has_a_build_stage_and_a_slim_last_one(stages: list[list[Instr
 
 
 def test_packages_are_installed_from_the_lock_and_the_package_alone(stages: list[list[Instruction]]) -> None:
-    installs = [
-        value.partition("pip install ")[2] for value in values(stages[0], "RUN") if "install" in value
-    ]
+    installs = [value.partition("pip install ")[2] for value in values(stages[0], "RUN") if "install" in value]
     assert installs == ["--require-hashes -r requirements/run.txt", "--no-deps --no-build-isolation ."]
     assert re.search(r"^hatchling==", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE)
 

@@ -225,9 +225,7 @@ def test_the_last_rows_of_the_longest_file_are_as_sound_as_the_first() -> None:
         ({"seconds": float("inf")}, "seconds=inf"),
     ],
 )
-def test_nonsense_is_named_before_the_file_is_touched(
-    wrong: dict[str, object], reason: str, tmp_path: Path
-) -> None:
+def test_nonsense_is_named_before_the_file_is_touched(wrong: dict[str, object], reason: str, tmp_path: Path) -> None:
     spec = SampleSpec(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=reason):
         write_sample(spec, tmp_path / "sample.csv")

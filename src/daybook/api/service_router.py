@@ -32,8 +32,6 @@ async def readyz(
     return readiness
 
 
-@router.get(
-    "/v1/imports", tags=["imports"], summary="How far every source is", responses={503: {"model": Detail}}
-)
+@router.get("/v1/imports", tags=["imports"], summary="How far every source is", responses={503: {"model": Detail}})
 async def imports(services: ServicesDependency) -> ImportsAnswer:
     return await services.import_states()

@@ -78,7 +78,5 @@ def import_state(source: Source) -> ImportState:
         waiting=source.waiting,
         state=source.state,
         problem=source.problem,
-        control_totals=ControlTotals(
-            deposits=source.applied.deposits, withdrawals=source.applied.withdrawals
-        ),
+        control_totals=ControlTotals(deposits=source.applied.deposits, withdrawals=source.applied.withdrawals),
     )

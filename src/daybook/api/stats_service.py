@@ -52,10 +52,7 @@ def render(days: Days) -> bytes:
         {
             "data": {
                 day: {
-                    kind: {
-                        method: msgspec.Raw(format_units(cells[method].units).encode())
-                        for method in sorted(cells)
-                    }
+                    kind: {method: msgspec.Raw(format_units(cells[method].units).encode()) for method in sorted(cells)}
                     for kind, cells in types.items()
                 }
                 for day, types in days.items()

@@ -43,9 +43,7 @@ def import_files(
     replay_speed: Annotated[
         float, typer.Option(min=0, help="1 honours sleep_ms, 10 is ten times faster, 0 ignores it.")
     ] = 0,
-    complete: Annotated[
-        bool, typer.Option("--complete", help="Count a last line that has no line end.")
-    ] = False,
+    complete: Annotated[bool, typer.Option("--complete", help="Count a last line that has no line end.")] = False,
 ) -> None:
     """Import files, each row once, with or without a running service; ends when all rows are applied."""
     import uvloop

@@ -23,9 +23,7 @@ _COLUMNS = (
     TextColumn("{task.description}"),
     BarColumn(),
     TextColumn("{task.percentage:>3.0f}%"),
-    TextColumn(
-        "{task.fields[rows]:,} rows  {task.fields[rate]:,.0f} rows/s  {task.fields[rejected]:,} rejected"
-    ),
+    TextColumn("{task.fields[rows]:,} rows  {task.fields[rate]:,.0f} rows/s  {task.fields[rejected]:,} rejected"),
     TimeElapsedColumn(),
     TimeRemainingColumn(),
 )
@@ -44,8 +42,7 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
     supervisor = Supervisor(stop)
     async with lifespan.open_stores(settings, "daybook import", share=True) as stores:
         importers = {
-            path: Importer(path, lifespan.import_context(settings, stores, complete=complete))
-            for path in paths
+            path: Importer(path, lifespan.import_context(settings, stores, complete=complete)) for path in paths
         }
         if stores.alone or not settings.embedded_redis:
             supervisor.start("lane", lifespan.make_lane(settings, stores).run)
@@ -63,9 +60,7 @@ async def _show(importers: Mapping[Path, Importer], stores: Stores, stop: StopTo
     loop = asyncio.get_running_loop()
     begun = loop.time()
     with Progress(*_COLUMNS, console=Console(stderr=True)) as progress:
-        tasks = {
-            path: progress.add_task(path.name, total=None, rows=0, rate=0.0, rejected=0) for path in importers
-        }
+        tasks = {path: progress.add_task(path.name, total=None, rows=0, rate=0.0, rejected=0) for path in importers}
         first_rows: dict[Path, int] = {}
         while not stop.is_set():
             done = []

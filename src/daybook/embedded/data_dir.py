@@ -67,8 +67,7 @@ class DataDirLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError(
-                f"DataDir {self._data_dir} is in use by {_holder(descriptor)}:"
-                f" stop it or choose another DataDir"
+                f"DataDir {self._data_dir} is in use by {_holder(descriptor)}: stop it or choose another DataDir"
             ) from None
 
 

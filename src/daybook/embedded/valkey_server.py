@@ -144,11 +144,7 @@ class EmbeddedValkey:
         binary = await asyncio.to_thread(find_server_binary)
         try:
             self._tidy()
-            place = (
-                self._socket
-                if self._socket and self._socket.parent.is_dir()
-                else _choose_socket(self._folder)
-            )
+            place = self._socket if self._socket and self._socket.parent.is_dir() else _choose_socket(self._folder)
             child = self._run(binary, place)
         except OSError as error:
             raise unwritable(self._folder, error) from error

@@ -62,9 +62,7 @@ class ImportManager:
         except StoreUnavailableError:
             return []
         self._registry = known.registry
-        return [
-            Path(source.path) for source in known.sources if source.path and source.read.offset < source.size
-        ]
+        return [Path(source.path) for source in known.sources if source.path and source.read.offset < source.size]
 
     def problems(self) -> dict[str, str]:
         """Files without a source that cannot be imported, and the setting itself, with the reason."""

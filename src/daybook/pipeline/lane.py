@@ -81,9 +81,7 @@ class Lane:
             await _release(lease)
 
     async def _work(self, stop: StopToken, lease: Lease, server: ServerInfo) -> None:
-        dumper = Dumper(
-            self._redis, server, self._hot, self._archive, self._settings.retention, token=lease.token
-        )
+        dumper = Dumper(self._redis, server, self._hot, self._archive, self._settings.retention, token=lease.token)
         aggregator = Aggregator(
             self._queue,
             self._hot,

@@ -78,9 +78,7 @@ def _open(path: Path, identity: Identity, complete: bool) -> Found:
 
 def _new_source(path: Path, identity: Identity) -> Source:
     fingerprint = hashlib.sha256(identity.head).hexdigest()[:12]
-    return Source(
-        id=f"{fingerprint}-{secrets.token_hex(4)}", path=str(path), head=identity.head, size=identity.size
-    )
+    return Source(id=f"{fingerprint}-{secrets.token_hex(4)}", path=str(path), head=identity.head, size=identity.size)
 
 
 def _tell_new(path: Path, source: Source, identity: Identity) -> None:

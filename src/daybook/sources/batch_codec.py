@@ -47,9 +47,7 @@ def encode(header: BatchHeader, sums: Sums) -> bytes:
     days, types, methods, amounts, counts = zip(*cells, strict=True) if cells else ((),) * 5
     frame = pl.DataFrame(
         {
-            "Batch": pl.Series(
-                [msgspec.json.encode(header).decode(), *([None] * len(cells))], dtype=pl.String
-            ),
+            "Batch": pl.Series([msgspec.json.encode(header).decode(), *([None] * len(cells))], dtype=pl.String),
             "Day": pl.Series([None, *days], dtype=pl.String).str.to_date("%Y-%m-%d"),
             "Type": pl.Series([None, *types], dtype=pl.String),
             "PaymentMethod": pl.Series([None, *methods], dtype=pl.String),
@@ -75,9 +73,7 @@ def decode(element: bytes) -> Batch:
     if any(rows[name].null_count() for name in _SCHEMA if name != "Batch"):
         raise ValueError("batch has an empty cell")
     sums: Sums = {}
-    columns = rows.select(
-        pl.col("Day").dt.to_string("%Y-%m-%d"), "Type", "PaymentMethod", "Amount", "Transactions"
-    )
+    columns = rows.select(pl.col("Day").dt.to_string("%Y-%m-%d"), "Type", "PaymentMethod", "Amount", "Transactions")
     for day, kind, method, amount, count in columns.iter_rows():
         if kind not in TYPES:
             raise ValueError(f"batch has an unknown type {kind!r}")

@@ -163,9 +163,7 @@ def _methods(words: Words, column: _Column) -> _Coded:
         code_of = np.empty(1 << _HASH_BITS, np.int64)
         code_of[used] = np.arange(len(values), len(values) + len(used))
         codes[pending[same]] = code_of[bins[pending[same]]]
-        values += [
-            words.text(column.start[row], column.end[row]).decode("utf-8", "replace") for row in holder[used]
-        ]
+        values += [words.text(column.start[row], column.end[row]).decode("utf-8", "replace") for row in holder[used]]
         pending = pending[~same]
     sure[pending] = False
     refused = [code for code, value in enumerate(values) if not _is_method(value)]
@@ -230,9 +228,7 @@ def _amounts(words: Words, column: _Column) -> tuple[Indexes, Mask]:
     return units, sure & (units > 0)
 
 
-def _add_up(
-    days: Indexes, types: Indexes, methods: Indexes, units: Indexes, names: list[str]
-) -> tuple[Sums, Indexes]:
+def _add_up(days: Indexes, types: Indexes, methods: Indexes, units: Indexes, names: list[str]) -> tuple[Sums, Indexes]:
     """Exact sums of the rows whose day exists, and the indexes of the other rows.
 
     Sums of doubles are exact here: they add up whole numbers and stay below 2^53, because the units are

@@ -47,9 +47,7 @@ def _stat(path: Path) -> Stat:
         raise SourceError(f"{path}: {error.strerror}") from error
 
 
-def _compare(
-    content: ContentFile, stat: Stat, known: Sequence[Source], same_path: Sequence[Source]
-) -> Identity:
+def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_path: Sequence[Source]) -> Identity:
     path = content.path
     head = content.read_at(0, HEAD_BYTES)
     candidates = [source for source in known if source.path and head.startswith(source.head)]

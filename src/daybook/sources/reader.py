@@ -77,9 +77,7 @@ class BlockReader:
         at_end = len(head) < _HEAD_BYTES
         header = read_header(head, str(self.path), final=at_end and self._is_final())
         if header is None and not at_end:
-            raise SourceError(
-                f"{self.path}: no header in the first {_HEAD_BYTES} bytes; expected {EXPECTED_HEADER}"
-            )
+            raise SourceError(f"{self.path}: no header in the first {_HEAD_BYTES} bytes; expected {EXPECTED_HEADER}")
         return header
 
     def skip_to(self, offset: int, digest: str) -> None:
@@ -170,7 +168,8 @@ class BlockReader:
         """Pass over an overlong line; None while its end is not there."""
         if not (end := self._end_of_line()):
             return None
-        return self._give(self._peek(RAW_LIMIT), end - self.offset, overlong=True)
+        size = end - self.offset
+        return self._give(self._peek(min(RAW_LIMIT, size)), size, overlong=True)
 
     def _end_of_line(self) -> int:
         """The offset after the line that begins here, found without holding it; 0 while it has no end."""

@@ -57,8 +57,7 @@ def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
     if missing:
         found = raw_text_line(record.raw)
         raise SourceError(
-            f"{path}: wrong header {found!r}: need exactly one column {', '.join(missing)}; "
-            f"expected {EXPECTED_HEADER}"
+            f"{path}: wrong header {found!r}: need exactly one column {', '.join(missing)}; expected {EXPECTED_HEADER}"
         )
     sleep_ms = names.index("sleep_ms") if "sleep_ms" in names else None
     layout = Layout(width=len(names), sleep_ms=sleep_ms, **{name: names.index(name) for name in REQUIRED})

@@ -16,9 +16,7 @@ _HIGH_BITS = np.uint64(0x8080808080808080)
 _ZEROS = np.uint64(0x3030303030303030)
 _TO_HIGH_BIT_ABOVE_9 = np.uint64(0x7676767676767676)
 _FIRST = np.array([(1 << 8 * count) - 1 for count in range(WORD)] + [2**64 - 1], np.uint64)
-_LAST = np.array(
-    [0] + [(2**64 - 1) ^ ((1 << 8 * (WORD - count)) - 1) for count in range(1, WORD + 1)], np.uint64
-)
+_LAST = np.array([0] + [(2**64 - 1) ^ ((1 << 8 * (WORD - count)) - 1) for count in range(1, WORD + 1)], np.uint64)
 
 
 class Words:

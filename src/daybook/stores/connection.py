@@ -60,9 +60,7 @@ class RedisConnection:
         password: str | None = None,
         timeout_seconds: float = 5.0,
     ) -> "RedisConnection":
-        place: dict[str, Any] = (
-            {"unix_socket_path": unix_socket} if unix_socket else {"host": host, "port": port}
-        )
+        place: dict[str, Any] = {"unix_socket_path": unix_socket} if unix_socket else {"host": host, "port": port}
         return cls(
             Redis(
                 **place,
@@ -95,9 +93,7 @@ class RedisConnection:
             raise ConfigurationError(f"Redis {info['redis_version']} is too old: 7.0 or newer is needed")
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
-            raise ConfigurationError(
-                f"Redis has maxmemory-policy {policy}: it may delete totals; set it to noeviction"
-            )
+            raise ConfigurationError(f"Redis has maxmemory-policy {policy}: it may delete totals; set it to noeviction")
         append_only = int(info.get("aof_enabled", 0)) == 1
         return ServerInfo(str(info["run_id"]), version, append_only, await self._append_fsync())
 

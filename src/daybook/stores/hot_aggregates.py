@@ -80,9 +80,7 @@ class HotAggregates:
         archive, snapshot, settled = await self._redis.command(
             "HMGET", redis_keys.STATE, "archive", "snapshot", "settled"
         )
-        return (
-            None if archive is None else RedisState(archive.decode(), int(snapshot or 0), int(settled or 0))
-        )
+        return None if archive is None else RedisState(archive.decode(), int(snapshot or 0), int(settled or 0))
 
     async def commit(self, token: str, commit: Commit) -> Committed:
         """Apply a commit exactly once. To be called again, unchanged, after a lost reply."""
@@ -198,9 +196,7 @@ class HotAggregates:
         _, number, reject_bytes, buckets, sources, rejects = answer
         return Snapshot(
             number=number,
-            buckets={
-                redis_keys.bucket_of(name.decode()): _bucket_state(*content) for name, *content in buckets
-            },
+            buckets={redis_keys.bucket_of(name.decode()): _bucket_state(*content) for name, *content in buckets},
             sources=[_archived_source(fields) for fields in sources],
             rejects=[msgspec.json.decode(reject, type=Reject) for reject in rejects],
             reject_bytes=reject_bytes,

@@ -20,9 +20,7 @@ class Lease:
 
         `steal` takes it from a living owner, who is then refused by every script.
         """
-        taken, value = await self._redis.run(
-            "acquire", self._keys, [self.token, self._milliseconds, int(steal)]
-        )
+        taken, value = await self._redis.run("acquire", self._keys, [self.token, self._milliseconds, int(steal)])
         if taken:
             self.epoch = value
             return 0.0

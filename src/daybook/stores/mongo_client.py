@@ -85,9 +85,7 @@ async def guarded_upsert(collection: AsyncCollection[Document], upserts: Sequenc
     return inserted, updated
 
 
-async def _bulk(
-    collection: AsyncCollection[Document], operations: Sequence[UpdateOne]
-) -> tuple[int, int, list[int]]:
+async def _bulk(collection: AsyncCollection[Document], operations: Sequence[UpdateOne]) -> tuple[int, int, list[int]]:
     try:
         result = await collection.bulk_write(operations, ordered=False)
     except BulkWriteError as error:

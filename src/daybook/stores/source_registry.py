@@ -83,7 +83,7 @@ class SourceRegistry:
         if size is not None:
             fields["size"] = size
         if problem is not None:
-            fields["problem"] = problem
+            fields["problem"] = _printable(problem)
         if untouched is not None:
             fields["untouched"] = msgspec.json.encode(untouched)
         await self._redis.run(
@@ -95,6 +95,11 @@ class SourceRegistry:
 
 def _from_hash(fields: Mapping[bytes, bytes]) -> Source:
     return source_from({name.decode(): value for name, value in fields.items()})
+
+
+def _printable(text: str) -> bytes:
+    """As UTF-8; what of a path is none is written out."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def flat(pairs: list[bytes]) -> dict[str, bytes]:
@@ -114,7 +119,7 @@ def fields_of(source: Source) -> dict[str, Argument]:
         "applied": source.applied.to_json(),
         "size": source.size,
         "untouched": msgspec.json.encode(source.untouched) if source.untouched else "",
-        "problem": source.problem,
+        "problem": _printable(source.problem),
     }
 
 

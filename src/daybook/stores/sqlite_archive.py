@@ -131,16 +131,13 @@ class SqliteArchive:
             after = rows[-1][:2]
 
     async def sources(self) -> list[ArchivedSource]:
-        rows = await self._run(
-            lambda connection: connection.execute("SELECT Packed, Revision FROM Sources").fetchall()
-        )
+        rows = await self._run(lambda connection: connection.execute("SELECT Packed, Revision FROM Sources").fetchall())
         return [ArchivedSource(unpack_source(packed), revision) for packed, revision in rows]
 
     async def rejects(self, source_id: str, first: int, number: int) -> list[Reject]:
         rows = await self._run(
             lambda connection: connection.execute(
-                "SELECT Source, Line, Raw, Reason FROM Rejects"
-                " WHERE Source = ? ORDER BY Line LIMIT ? OFFSET ?",
+                "SELECT Source, Line, Raw, Reason FROM Rejects WHERE Source = ? ORDER BY Line LIMIT ? OFFSET ?",
                 (source_id, number, first),
             ).fetchall()
         )
@@ -201,9 +198,7 @@ def _write_buckets(connection: sqlite3.Connection, snapshot: Snapshot) -> Writte
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     inserted = updated = 0
     for bucket, state in snapshot.buckets.items():
-        held = connection.execute(
-            "SELECT Version FROM DailyAggregates WHERE Date = ? AND Type = ?", bucket
-        ).fetchone()
+        held = connection.execute("SELECT Version FROM DailyAggregates WHERE Date = ? AND Type = ?", bucket).fetchone()
         if held is not None and held[0] >= state.version:
             continue
         totals = {method: format_units(cell.units) for method, cell in state.cells.items()}

@@ -87,9 +87,7 @@ class TransactionQueue:
 
     async def peek(self, elements: int, total_bytes: int) -> list[Element]:
         """The oldest elements, oldest first; they stay in the queue until a commit trims them."""
-        found = await self._redis.run(
-            "peek", [self.key], [elements, total_bytes, MAX_ELEMENT_BYTES, RAW_LIMIT]
-        )
+        found = await self._redis.run("peek", [self.key], [elements, total_bytes, MAX_ELEMENT_BYTES, RAW_LIMIT])
         return [item if isinstance(item, bytes) else Oversized(*item) for item in found]
 
     async def length(self) -> int:
