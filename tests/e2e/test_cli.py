@@ -7,12 +7,13 @@ import json
 import os
 import re
 import signal
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 from e2e.conftest import MakeService
 from support.oracle import Data, merged, truth_of
@@ -21,8 +22,8 @@ from support.sample_file import generated
 from support.service import (
     Process,
     Setting,
-    embedded_server,
     embedded_servers,
+    embedded_socket,
     end_left_over,
     environment,
     until,
@@ -83,12 +84,29 @@ class Commands:
         return command
 
     def interrupt(self, number: int, *words: object) -> Command:
-        """Send a signal in the middle of an import."""
+        """Send a signal in the middle of an import: some time after its first rows are counted."""
         command = self.start(*words)
-        until(lambda: embedded_server(self.data_dir) is not None, "the import's server runs")
-        time.sleep(0.7)
+        counted = -1
+
+        def more_rows() -> bool:
+            nonlocal counted
+            before, counted = counted, self._rows_in_redis()
+            return 0 <= before < counted
+
+        until(more_rows, "rows are counted")
         os.kill(command.process.pid, number)
         return command
+
+    def _rows_in_redis(self) -> int:
+        place = embedded_socket(self.data_dir)
+        if place is None:
+            return -1
+        try:
+            with redis.Redis(unix_socket_path=place, decode_responses=True) as client:
+                hashes: list[list[Any]] = [client.hvals(key) for key in client.scan_iter("count:*")]
+        except redis.exceptions.ConnectionError:
+            return -1
+        return sum(int(number) for numbers in hashes for number in numbers)
 
     def stats(self) -> Data:
         data: Data = json.loads(self.run("stats", *JANUARY, "--format", "json").output, parse_float=Decimal)["data"]
@@ -147,12 +165,12 @@ def test_import_beside_a_running_service(daybook: Commands, make_service: MakeSe
 
 def test_import_with_redis_outside(daybook: Commands, tmp_path: Path) -> None:
     file = generated(tmp_path / "month.csv", rows=3000)
-    with OutsideRedis(tmp_path / "redis") as redis:
-        daybook.settings |= redis.start().settings
+    with OutsideRedis(tmp_path / "redis") as server:
+        daybook.settings |= server.start().settings
         told = daybook.run("import", file)
         assert told.output == f"{file}: imported: 3000 rows = 3000 applied + 0 rejected + 0 waiting\n"
         assert daybook.stats() == truth_of(file).data
-        with redis.client() as client:
+        with server.client() as client:
             assert client.exists("agg:2026-01-15:deposits")
     assert embedded_servers(daybook.data_dir) == []
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,11 @@ async def test_a_lost_reply_to_any_script_applies_nothing_twice(server: Embedded
             files.append(write_rows(tmp_path / f"{script}.csv", seed=number, rows=60))
             async with lane(proxy.path, tmp_path / "archive.sqlite") as parts:
                 digest = parts.redis._scripts[script].sha.encode()
-                for work in (parts.import_all, parts.drain, parts.dumper.dump_once, parts.totals):
+                importing = partial(parts.import_all, files[-1])
+                for work in (importing, parts.drain, parts.dumper.dump_once, parts.totals):
                     proxy.cut_next(digest)
                     try:
-                        await (work(files[-1]) if work == parts.import_all else work())  # type: ignore[operator]
+                        await work()
                     except RedisUnavailableError:
                         never_cut.discard(script)
                     for importer in parts.importers:

@@ -252,9 +252,21 @@ def archived_rejects(data_dir: Path) -> list[ArchivedReject]:
 
 def embedded_server(data_dir: Path) -> int | None:
     """The pid that `server.json` names."""
+    record = _server_record(data_dir)
+    return int(record["pid"]) if record else None
+
+
+def embedded_socket(data_dir: Path) -> str | None:
+    """Where the server that `server.json` names listens."""
+    record = _server_record(data_dir)
+    return str(record["socket"]) if record else None
+
+
+def _server_record(data_dir: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        return int(json.loads((data_dir / "valkey" / "server.json").read_text())["pid"])
-    return None
+        found: dict[str, Any] = json.loads((data_dir / "valkey" / "server.json").read_text())
+        return found
+    return {}
 
 
 def embedded_servers(data_dir: Path) -> list[int]:

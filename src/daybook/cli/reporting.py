@@ -13,12 +13,16 @@ from daybook.domain.money import format_units
 from daybook.lifespan import open_stores
 from daybook.settings import Settings
 
+_WIDEST = 1000
+"""Columns of a terminal that no table needs; a narrower one must never cut a figure."""
 _COLUMNS = ("date", "type", "payment_method", "amount", "transactions")
 
 
 async def load_days(settings: Settings, first: date, last: date) -> Days:
     """The totals, straight from the stores; raises StoreUnavailableError, InvalidRangeError."""
     async with open_stores(settings, "daybook stats", share=True) as stores:
+        if await stores.hot.state() is None and not await stores.archive.sources():
+            return {}
         return await StatsService(stores.hot, stores.archive).totals(first, last)
 
 
@@ -28,7 +32,10 @@ def print_table(days: Days) -> None:
     table.add_column("transactions", justify="right")
     for row in _rows(days):
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    unbounded = console.options.update(width=_WIDEST)
+    console.width = max(console.width, console.measure(table, options=unbounded).maximum)
+    console.print(table)
 
 
 def print_json(days: Days) -> None:
