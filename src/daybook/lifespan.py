@@ -24,7 +24,6 @@ from daybook.sources.fold import Limits
 from daybook.stores.archive import Archive
 from daybook.stores.connection import RedisConnection
 from daybook.stores.hot_aggregates import HotAggregates
-from daybook.stores.mongo_archive import MongoArchive
 from daybook.stores.source_registry import SourceRegistry
 from daybook.stores.sqlite_archive import SqliteArchive
 from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
@@ -100,6 +99,8 @@ async def _embedded(
 def _archive(settings: Settings) -> Archive:
     if settings.mongo_uri is None:
         return SqliteArchive(settings.data_dir / "archive.sqlite")
+    from daybook.stores.mongo_archive import MongoArchive  # noqa: PLC0415 - a quarter second that SQLite need not wait
+
     return MongoArchive(settings.mongo_uri.get_secret_value(), settings.mongo_database)
 
 

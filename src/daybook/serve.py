@@ -22,6 +22,8 @@ from daybook.settings import Settings
 log = structlog.get_logger("daybook")
 
 FORCED_EXIT_CODE = 3
+_FORCE_SHARE = 0.9
+"""Of the force time, so that the process is gone when it is over."""
 _HTTP_SHARE_OF_GRACE = 0.5
 """Of the graceful time, for open connections; the workers stop at the same time."""
 
@@ -67,7 +69,8 @@ async def serve(settings: Settings) -> None:
 async def _stop_server(stop: StopToken, server: uvicorn.Server, settings: Settings) -> None:
     await stop.wait()
     log.info("stopping")
-    _end_by_force_after(settings.graceful_shutdown_seconds + settings.force_shutdown_seconds)
+    force = settings.force_shutdown_seconds * _FORCE_SHARE
+    _end_by_force_after(settings.graceful_shutdown_seconds + force)
     server.should_exit = True
 
 

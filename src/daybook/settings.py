@@ -1,5 +1,6 @@
 """Every setting, its names in the environment, its default and its bounds (design, section 2)."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,9 +71,20 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0])
+        name = _name_in_use(str(first["loc"][0]))
         value = "" if _is_secret(name) else f"={first['input']!r}"
         raise ConfigurationError(f"{name}{value}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+
+
+def _name_in_use(name: str) -> str:
+    """The form of a variable's name that the environment has; `name` itself if it is none of them."""
+    present = {variable.lower(): variable for variable in os.environ}
+    for field in Settings.model_fields.values():
+        alias = field.validation_alias
+        forms = [str(form) for form in alias.choices] if isinstance(alias, AliasChoices) else []
+        if name in forms:
+            return next((present[form.lower()] for form in forms if form.lower() in present), name)
+    return name
 
 
 def _is_secret(name: str) -> bool:

@@ -206,12 +206,15 @@ class Importer:
                 file.source, size=file.reader.size, untouched=file.stat, problem=unfinished
             )
             file.noted = noted
+        if file.draining:
+            await self.close()
+            return Step.MOVED
         stat = _stat(self.path)
         if stat == file.stat or stat is None:
             if unfinished:
                 file.pieces = self._pieces_on(file)
             return Step.AT_END
-        if file.draining or not await asyncio.to_thread(file.reader.is_continued):
+        if not await asyncio.to_thread(file.reader.is_continued):
             await self.close()
             return Step.MOVED
         file.draining = file.reader.is_replaced()
