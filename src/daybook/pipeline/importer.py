@@ -199,6 +199,9 @@ class Importer:
 
     async def _end(self, file: _OpenFile) -> Step:
         """All that was there is queued: note it, and see whether there is more by now."""
+        if file.draining:
+            await self.close()
+            return Step.MOVED
         unfinished = await asyncio.to_thread(file.reader.unfinished)
         noted = (file.reader.size, file.stat, unfinished)
         if noted != file.noted:
@@ -206,9 +209,6 @@ class Importer:
                 file.source, size=file.reader.size, untouched=file.stat, problem=unfinished
             )
             file.noted = noted
-        if file.draining:
-            await self.close()
-            return Step.MOVED
         stat = _stat(self.path)
         if stat == file.stat or stat is None:
             if unfinished:
@@ -217,8 +217,9 @@ class Importer:
         if not await asyncio.to_thread(file.reader.is_continued):
             await self.close()
             return Step.MOVED
-        file.draining = file.reader.is_replaced()
-        file.stat = stat
+        file.draining = await asyncio.to_thread(file.reader.is_replaced)
+        if not file.draining:
+            file.stat = stat
         file.reader.forget_ahead()
         file.pieces = self._pieces_on(file)
         return Step.MOVED
