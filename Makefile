@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-tools check format lock bench clean
+.PHONY: help run setup test test-tools check format lock bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ test-tools: ## install the servers that the tests use, where root may (Debian's 
 	  echo "redis-server is missing: the tests on Redis 7.0 are skipped (install redis-server)"
 
 test: setup test-tools ## run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup ## format, lint and types
 	@$(BIN)/ruff format --check .
@@ -49,8 +49,15 @@ lock: setup ## renew the locks in requirements/
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/python requirements/lock.py
 
-bench: ## measure; see docs/benchmarks.md
-	@echo "not measured yet"
+$(VENV)/bench.stamp: requirements/bench.txt $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bench.txt
+	@touch $@
+
+bench: $(VENV)/bench.stamp ## measure import and /stats beside other programs (some minutes); writes docs/benchmarks.md
+	@$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/bench.stamp ## the same with a million rows and one round; writes docs/benchmarks.md too
+	@$(BIN)/python -m benchmarks --rows 1000000 --rounds 1 --requests-seconds 2
 
 clean: ## delete everything that was made here, the data of `make run` excepted
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -6,6 +6,7 @@ The helper loads nothing that starts threads, which a fork would lose: above all
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -166,5 +167,6 @@ if __name__ == "__main__":
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     assert "polars" not in sys.modules
+    gc.freeze()
     if (order := _serve()) is not None:
         _become(order)
