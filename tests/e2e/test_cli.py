@@ -258,7 +258,6 @@ def test_stats_for_programs(counted: Commands) -> None:
     told = counted.run("stats", "--from", "2026-01-02", "--to", "2026-01-01", code=1)
     assert told.log == "daybook: From parameter must be before or equal to To\n"
     counted.run("stats", "--from", "2026-02-30", "--to", "2026-03-01", code=2)
-    counted.run("stats", *JANUARY, "--format", "xml", code=2)
 
 
 def test_the_table_of_stats_shows_every_digit(counted: Commands) -> None:

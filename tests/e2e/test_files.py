@@ -177,7 +177,7 @@ def test_every_form_of_a_good_file(make_service: MakeService, tmp_path: Path) ->
     assert paypal(service, day=9) == Decimal("2.00")
 
 
-@pytest.mark.parametrize("spec", ["missing.csv", "folder", "*.csv", "/proc/self/mem"])
+@pytest.mark.parametrize("spec", ["missing.csv", "folder", "/proc/self/mem"])
 def test_nothing_to_read_is_one_line(make_service: MakeService, tmp_path: Path, spec: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "notes.txt").touch()
@@ -186,7 +186,6 @@ def test_nothing_to_read_is_one_line(make_service: MakeService, tmp_path: Path, 
     reasons = {
         "missing.csv": "no such file",
         "folder": "the folder holds no .csv or .csv.gz file",
-        "*.csv": "no file matches",
         "/proc/self/mem": "Input/output error",
     }
     problem = f"{tmp_path / spec}: {reasons[spec]}"

@@ -1,21 +1,11 @@
-"""Sample files by `daybook generate`."""
+"""Sample files, as `daybook generate` writes them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
-from support.service import environment
+from daybook.sample import SampleSpec, write_sample
 
 
 def generated(path: Path, *, rows: int, bad_rows: float = 0, seconds: float = 0, seed: int = 7) -> Path:
     """One month of rows; returns the path."""
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "daybook", "generate", str(path), "--rows", str(rows)),
-            *("--bad-rows", str(bad_rows), "--seconds", str(seconds), "--seed", str(seed)),
-        ],
-        env=environment({}),
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    write_sample(SampleSpec(rows=rows, bad_rows=bad_rows, seconds=seconds, seed=seed), path)
     return path
