@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from daybook.errors import ConfigurationError, RedisUnavailableError
@@ -150,6 +150,8 @@ def translated() -> Iterator[None]:
     """Turns "Redis is away" and "Redis cannot write" into RedisUnavailableError."""
     try:
         yield
+    except (OutOfMemoryError, ReadOnlyError) as error:
+        raise RedisUnavailableError(f"Redis cannot write: {error}") from error
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise RedisUnavailableError(f"Redis does not answer: {error or type(error).__name__}") from error
     except ResponseError as error:
