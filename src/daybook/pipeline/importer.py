@@ -136,9 +136,9 @@ class Importer:
         file = self._file
         if not await self._keep_lease(file):
             return Step.AT_END
-        piece = await anext(file.pieces, None)
+        piece = await stop.or_stop(_next(file.pieces))
         if piece is None:
-            return await self._end(file)
+            return Step.STOPPED if stop.is_set() else await self._end(file)
         self.at_end.clear()
         self.problem = ""
         if not await self._queue(file, piece, stop):
@@ -282,6 +282,10 @@ class Importer:
             await file.lease.release()
         except StoreUnavailableError as error:
             log.debug("lease not given back; it expires", reason=str(error))
+
+
+async def _next(pieces: AsyncGenerator[Piece, None]) -> Piece | None:
+    return await anext(pieces, None)
 
 
 def _stat(path: Path) -> Stat | None:

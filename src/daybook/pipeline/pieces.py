@@ -1,6 +1,7 @@
 """From a file's blocks to the pieces that are queued one by one: in order, read and folded ahead."""
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -36,11 +37,11 @@ class Pieces(NamedTuple):
     """Blocks in memory at once, over all files."""
     block_bytes: int
 
-    def fold(self, block: Block, line: int) -> list[Piece]:
+    def fold(self, block: Block, line: int, stopped: threading.Event) -> list[Piece]:
         """Blocks the thread that it runs in. `line` counts the source's lines before the block."""
         if block.overlong:
             return [Piece(overlong(block.data, block.size, self.source, line), block.digest)]
-        folded = fold_within(block.data, self.header.layout, self.source, line, self.limits)
+        folded = fold_within(block.data, self.header.layout, self.source, line, self.limits, stopped)
         if len(folded) == 1:
             return [Piece(folded[0], block.digest)]
         pieces, start, running = [], 0, block.hash_before.copy()
@@ -64,7 +65,7 @@ class Pieces(NamedTuple):
     async def _at_full_speed(self, line: int) -> AsyncGenerator[Piece, None]:
         """All whole records that are there now; the next blocks are read and folded meanwhile."""
         ahead: deque[asyncio.Future[list[Piece]]] = deque()
-        at_end = False
+        at_end, stopped = False, threading.Event()
         try:
             while True:
                 while not at_end and len(ahead) < _BLOCKS_AHEAD and (not ahead or not self.slots.locked()):
@@ -72,7 +73,7 @@ class Pieces(NamedTuple):
                     if block is None:
                         at_end = True
                     else:
-                        ahead.append(asyncio.ensure_future(asyncio.to_thread(self.fold, block, line)))
+                        ahead.append(asyncio.ensure_future(asyncio.to_thread(self.fold, block, line, stopped)))
                         line += block.lines
                 if not ahead:
                     return
@@ -81,6 +82,7 @@ class Pieces(NamedTuple):
                 ahead.popleft()
                 self.slots.release()
         finally:
+            stopped.set()
             for folding in ahead:
                 folding.cancel()
                 self.slots.release()
@@ -100,7 +102,7 @@ class Pieces(NamedTuple):
         """All whole records that are there now, each with the pause that its rows ask for."""
         while block := await asyncio.to_thread(self.reader.next_block, self.block_bytes):
             if block.overlong:
-                yield self.fold(block, line)[0]
+                yield self.fold(block, line, threading.Event())[0]
                 line += 1
                 continue
             running = block.hash_before.copy()
@@ -109,7 +111,7 @@ class Pieces(NamedTuple):
                 running.update(due.data)
                 lines = due.data.count(b"\n") + (not due.data.endswith(b"\n"))
                 part = Block(due.data, len(due.data), lines, running.hexdigest(), before)
-                *first, last = await asyncio.to_thread(self.fold, part, line)
+                *first, last = await asyncio.to_thread(self.fold, part, line, threading.Event())
                 for piece in first:
                     yield piece
                 yield last._replace(pause_seconds=due.pause_seconds)

@@ -1,5 +1,6 @@
 """From a block of records to what it adds up to."""
 
+import threading
 from typing import NamedTuple
 
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
@@ -42,20 +43,24 @@ class Folded(NamedTuple):
         )
 
 
-def fold_within(block: bytes, layout: Layout, source: str, line: int, limits: Limits) -> list[Folded]:
-    """The block's records in order, folded, in as few parts as the limits allow.
+def fold_within(
+    block: bytes, layout: Layout, source: str, line: int, limits: Limits, stopped: threading.Event | None = None
+) -> list[Folded]:
+    """The block's records in order, folded, in parts within the limits.
 
-    `line` counts the lines of the source before the block.
+    `line` counts the lines of the source before the block. Once `stopped` is set, nobody wants the answer.
     """
+    if stopped is not None and stopped.is_set():
+        return []
     folded = fold(block, layout, source, line)
     if len(folded.sums) <= limits.buckets and len(folded.rejects) <= limits.rejects:
         return [folded]
     middle = aligned_end(block[: len(block) // 2], final=False) or len(next(records(block, final=True)).raw)
     if middle == len(block):
         return [folded]
-    first = fold_within(block[:middle], layout, source, line, limits)
+    first = fold_within(block[:middle], layout, source, line, limits, stopped)
     lines = sum(part.lines for part in first)
-    return first + fold_within(block[middle:], layout, source, line + lines, limits)
+    return first + fold_within(block[middle:], layout, source, line + lines, limits, stopped)
 
 
 def overlong(beginning: bytes, size: int, source: str, line: int) -> Folded:
