@@ -113,7 +113,7 @@ def import_context(settings: Settings, stores: Stores, *, complete: bool = False
         complete=complete,
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
-    return ImportContext(stores.redis, stores.queue, stores.registry, slots, options)
+    return ImportContext(stores.redis, stores.queue, stores.registry, slots, asyncio.Lock(), options)
 
 
 def make_lane(settings: Settings, stores: Stores) -> Lane:
@@ -152,7 +152,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
 
         try:
             yield Services(
-                StatsAnswers(StatsService(stores.hot, stores.archive), stores.hot),
+                StatsAnswers(StatsService(stores.hot, stores.archive), stores.hot, lambda: lane.waiting_for),
                 stores.hot,
                 stores.registry,
                 stores.archive,

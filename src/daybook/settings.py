@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     data_dir: Path = _named("DataDir", default=Path("daybook-data"))
     http_host: str = _named("HttpHost", default="127.0.0.1", min_length=1)
     http_port: int = _named("HttpPort", default=8000, ge=0, le=65535)
-    max_resident_buckets: int = _named("MaxResidentBuckets", default=20_000, ge=8)
+    max_resident_buckets: int = _named("MaxResidentBuckets", default=20_000, ge=100)
     max_queue_elements: int = _named("MaxQueueElements", default=10_000, ge=1)
     max_queue_bytes: int = _named("MaxQueueBytes", default=64 << 20, ge=1 << 10)
     max_reject_bytes: int = _named("MaxRejectBytes", default=8 << 20, ge=1 << 10)

@@ -31,7 +31,7 @@ ROWS = 60_000
 CONTROL_KILLS = 12
 CONTROL_ROWS = 40_000
 
-EVICTING: Settings = {"MaxResidentBuckets": 40, "DumperTaskScheduleInterval": 0.1, "CutOffDays": 0}
+EVICTING: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 0.1, "CutOffDays": 0}
 ROOMY: Settings = {"MaxResidentBuckets": 20_000, "DumperTaskScheduleInterval": 0.3, "CutOffDays": 7}
 TIGHT: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 10, "MaxQueueBytes": 4096}
 

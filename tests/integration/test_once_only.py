@@ -97,6 +97,59 @@ async def test_redis_wiped_after_a_dump_comes_back_exact(server: EmbeddedValkey,
         assert await parts.totals() == oracle(file)
 
 
+async def test_what_was_queued_and_not_applied_at_the_dump_is_read_again(
+    server: EmbeddedValkey, tmp_path: Path
+) -> None:
+    file = write_rows(tmp_path / "rows.csv")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as old:
+        importer = old.importer(file, buckets=4)
+        for _ in range(3):
+            await importer.import_next(StopToken())
+        await old.drain()
+        while await importer.import_next(StopToken()) is not Step.AT_END:
+            pass
+        await old.dumper.dump_once()
+        await old.redis.command("FLUSHALL")
+        async with lane(server.socket, tmp_path / "archive.sqlite") as new:
+            (source,) = (await new.registry.known()).sources
+            assert source.read == source.applied
+            while await importer.import_next(StopToken()) is not Step.AT_END:
+                pass
+            await new.drain()
+            assert await new.totals() == oracle(file)
+
+
+async def test_an_importer_at_its_end_notices_that_redis_went_back(server: EmbeddedValkey, tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "rows.csv")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as old:
+        await old.import_all(file)
+        await old.drain()
+        again = old.importer(file)
+        assert await again.import_next(StopToken()) is Step.AT_END
+        assert again.already_imported
+        await old.redis.command("FLUSHALL")
+        async with lane(server.socket, tmp_path / "archive.sqlite") as new:
+            while await again.import_next(StopToken()) is not Step.AT_END:
+                pass
+            await new.drain()
+            assert await new.totals() == oracle(file)
+
+
+async def test_a_rotated_file_is_read_to_its_end(server: EmbeddedValkey, tmp_path: Path) -> None:
+    path, rotated = write_rows(tmp_path / "a.csv"), tmp_path / "a.csv.1"
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await parts.import_all(path)
+        more = write_rows(tmp_path / "more.csv", rows=30, seed=7).read_text().splitlines(keepends=True)[1:]
+        with path.open("a") as file:
+            file.writelines(more)
+        path.rename(rotated)
+        write_rows(path, rows=50, seed=9)
+        for each in (path, rotated, path, rotated):
+            await parts.import_all(each)
+        await parts.drain()
+        assert await parts.totals() == oracle(path, rotated)
+
+
 async def test_redis_rolled_back_to_an_older_copy_comes_back_exact(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "rows.csv")
     data, copy, archive = tmp_path / "data", tmp_path / "copy", tmp_path / "archive.sqlite"

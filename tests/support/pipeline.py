@@ -52,7 +52,7 @@ class Parts:
             lease_seconds=60,
             alone=True,
         )
-        context = ImportContext(self.redis, self.queue, self.registry, asyncio.Semaphore(4), options)
+        context = ImportContext(self.redis, self.queue, self.registry, asyncio.Semaphore(4), asyncio.Lock(), options)
         self.importers.append(Importer(path, context))
         return self.importers[-1]
 

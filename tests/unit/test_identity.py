@@ -1,6 +1,7 @@
 """Which file is which (design, section 1)."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,22 @@ def test_a_file_moved_away_for_another_one_is_still_known(tmp_path: Path) -> Non
     source = known(path, ROWS)
     path.write_bytes(b"timestamp,type,payment_method,amount\n")
     moved.write_bytes(ROWS + b"more\n")
-    assert identify(moved, [source]).source == source
+    identity = identify(moved, [source])
+    assert (identity.source, identity.moved) == (source, True)
+
+
+@pytest.mark.parametrize("size", [100, 4096, 9000])
+def test_a_copy_in_the_making_waits_and_a_still_beginning_is_new(tmp_path: Path, size: int) -> None:
+    first, copy = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_bytes(ROWS)
+    copy.write_bytes(ROWS[:size])
+    source = known(first, ROWS)
+    with pytest.raises(SourceError, match="whole copy"):
+        identify(copy, [source])
+    os.utime(copy, (1, 1))
+    assert identify(copy, [source]).source is None
+    copy.write_bytes(ROWS[: size - 1] + b"#")
+    assert identify(copy, [source]).source is None
 
 
 def test_another_file_that_begins_with_the_same_rows_is_new(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import date
 from typing import NamedTuple
 
 from daybook.api.stats_service import StatsService, render
+from daybook.errors import RecoveringError
 from daybook.stores.hot_aggregates import HotAggregates
 
 _MAX_AGE_SECONDS = 1.0
@@ -26,14 +28,17 @@ class StatsAnswers:
     Raises what `StatsService.totals` raises.
     """
 
-    def __init__(self, service: StatsService, hot: HotAggregates) -> None:
-        self._service, self._hot = service, hot
+    def __init__(self, service: StatsService, hot: HotAggregates, waiting_for: Callable[[], str]) -> None:
+        """`waiting_for` tells what keeps the lane from working: till it is empty the stores may not fit together."""
+        self._service, self._hot, self._waiting_for = service, hot, waiting_for
         self._kept: OrderedDict[tuple[date, date], _Kept] = OrderedDict()
         self._bytes = 0
         self._asking: asyncio.Task[bytes] | None = None
         self._next: asyncio.Task[bytes] | None = None
 
     async def answer(self, first: date, last: date) -> bytes:
+        if reason := self._waiting_for():
+            raise RecoveringError(f"not ready: {reason}")
         revision = await self._revision()
         kept = self._kept.get((first, last))
         if kept is not None and kept.revision == revision and time.monotonic() < kept.until:

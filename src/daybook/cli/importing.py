@@ -80,7 +80,7 @@ async def _show(importers: Mapping[Path, Importer], stores: Stores, stop: StopTo
 def _is_settled(source: Source | None, importer: Importer) -> bool:
     """Whether all that can be read of the file is applied; another process may be reading it."""
     if source is None:
-        return True
+        return importer.source_id is None
     read = source.read.offset >= source.size or bool(source.problem or importer.problem)
     return read and source.applied.offset == source.read.offset
 

@@ -4,7 +4,7 @@ Python integers have no bound and no rounding, so a sum of units is exact at any
 """
 
 import re
-from decimal import Context, Decimal
+from decimal import Context, Decimal, DecimalException
 
 DECIMALS = 8
 UNITS_PER_ONE = 10**8
@@ -42,7 +42,10 @@ def parse_number(text: str) -> int:
         return parse_amount(text)
     if len(text) > _TEXT_LIMIT:
         raise ValueError("amount is not a plain decimal")
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except DecimalException:
+        raise ValueError("amount is not a plain decimal") from None
     if number <= 0:
         raise ValueError("amount is not above 0")
     if number >= AMOUNT_LIMIT:

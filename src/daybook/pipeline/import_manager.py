@@ -24,6 +24,7 @@ class ImportManager:
         self._running: dict[Path, asyncio.Task[None]] = {}
         self.importers: dict[Path, Importer] = {}
         self._registry = -1
+        self._first_look = True
         self.problem = ""
         """What is wrong with the setting itself, for people."""
 
@@ -32,6 +33,7 @@ class ImportManager:
             while not stop.is_set():
                 for path in await self._wanted():
                     self._start(path, stop)
+                self._first_look = self._registry < 0
                 self._raise_failures()
                 await stop.wait(_LOOK_SECONDS)
             await asyncio.gather(*self._running.values())
@@ -75,7 +77,8 @@ class ImportManager:
 
     def _start(self, path: Path, stop: StopToken) -> None:
         if path not in self.importers:
-            self.importers[path] = Importer(path, self._context)
+            steal = self._first_look and self._context.options.alone
+            self.importers[path] = Importer(path, self._context, steal=steal)
             self._running[path] = asyncio.create_task(self.importers[path].run(stop), name=f"import {path}")
 
     def _raise_failures(self) -> None:

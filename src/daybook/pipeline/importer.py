@@ -48,7 +48,7 @@ class ImportOptions(NamedTuple):
     limits: Limits
     lease_seconds: float
     alone: bool
-    """Nobody else can be importing: no need to wait for an old lease."""
+    """No other service can be importing: leases that are found at the start are those of a killed one."""
     complete: bool = False
     """A last line without a line end counts."""
     poll_seconds: float = 0.5
@@ -63,6 +63,8 @@ class ImportContext(NamedTuple):
     registry: SourceRegistry
     slots: asyncio.Semaphore
     """Blocks in memory at once."""
+    opening: asyncio.Lock
+    """One file is identified at a time."""
     options: ImportOptions
 
 
@@ -88,11 +90,15 @@ class _OpenFile:
 class Importer:
     """`run` is a loop round `import_next`, which tests call directly."""
 
-    def __init__(self, path: Path, context: ImportContext) -> None:
+    def __init__(self, path: Path, context: ImportContext, *, steal: bool | None = None) -> None:
+        """`steal`: the first look need not wait for a lease that a killed process left."""
         self.path = path
         self._context = context
         self._file: _OpenFile | None = None
         self._seen: Stat | None = None
+        self._steal = context.options.alone if steal is None else steal
+        self._offset = 0
+        """Where the source's checkpoint was when there was nothing more to read."""
         self.source_id: str | None = None
         self.problem = ""
         """What keeps the file from being read, for people."""
@@ -128,9 +134,10 @@ class Importer:
     async def import_next(self, stop: StopToken) -> Step:
         """Queue the next piece; looks at the file first, if need be."""
         if self._file is None:
-            if self._seen is not None and self._seen == _stat(self.path):
+            if self._seen is not None and self._seen == _stat(self.path) and await self._is_queued():
                 return Step.AT_END
-            self._file = await self._look()
+            async with self._context.opening:
+                self._file = await self._look()
             if self._file is None:
                 return Step.AT_END
         file = self._file
@@ -143,9 +150,22 @@ class Importer:
         self.problem = ""
         if not await self._queue(file, piece, stop):
             return Step.STOPPED
-        if piece.pause_seconds and await stop.wait(piece.pause_seconds):
-            return Step.STOPPED
-        return Step.MOVED
+        return Step.STOPPED if await self._pause(file, piece.pause_seconds, stop) else Step.MOVED
+
+    async def _pause(self, file: _OpenFile, seconds: float, stop: StopToken) -> bool:
+        """Wait, keeping the lease; True when the stop came."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and self._file is file:
+            if await stop.wait(min(left, self._context.options.lease_seconds / 3)):
+                return True
+            await self._keep_lease(file)
+        return False
+
+    async def _is_queued(self) -> bool:
+        """Whether Redis still has all that was read; after a restore it may have gone back."""
+        if self.source_id is None:
+            return True
+        return await self._context.registry.checkpoint(self.source_id) == self._offset
 
     async def _look(self) -> _OpenFile | None:
         """Find out what the file is and go to its checkpoint; None when there is nothing to read now."""
@@ -155,7 +175,7 @@ class Importer:
         self._seen = found.stat
         if source is None:
             return None
-        self.source_id = source.id
+        self.source_id, self._offset = source.id, source.read.offset
         if found.reader is None or found.header is None:
             if first_look and source.read.rows:
                 self.already_imported = True
@@ -169,8 +189,9 @@ class Importer:
         )
         taken = False
         try:
-            taken = not await lease.acquire(steal=options.alone)
-            if source.problem:
+            steal, self._steal = self._steal, False
+            taken = not await lease.acquire(steal=steal)
+            if taken and source.problem:
                 await self._context.registry.describe(source.id, problem="")
         finally:
             if not taken:
@@ -209,6 +230,10 @@ class Importer:
                 file.source, size=file.reader.size, untouched=file.stat, problem=unfinished
             )
             file.noted = noted
+        self._offset = file.position.offset
+        if not await self._is_queued():
+            await self.close()
+            return Step.MOVED
         stat = _stat(self.path)
         if stat == file.stat or stat is None:
             if unfinished:
@@ -220,6 +245,7 @@ class Importer:
         file.draining = await asyncio.to_thread(file.reader.is_replaced)
         if not file.draining:
             file.stat = stat
+            await self._context.registry.describe(file.source, size=max(stat.size, file.reader.size))
         file.reader.forget_ahead()
         file.pieces = self._pieces_on(file)
         return Step.MOVED

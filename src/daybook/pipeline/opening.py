@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import secrets
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +37,7 @@ async def find_source(path: Path, registry: SourceRegistry, *, complete: bool) -
         identity = await asyncio.to_thread(identify, path, known.sources)
         source = identity.source
         if source is not None and source.path != str(path):
-            if await asyncio.to_thread(os.path.exists, source.path):
+            if not identity.moved:
                 return Found(identity.stat, source)
             log.info("moved", source=source.id, was=source.path, file=str(path))
             await registry.describe(source.id, path=str(path))
@@ -57,6 +56,7 @@ async def find_source(path: Path, registry: SourceRegistry, *, complete: bool) -
             if not registered:
                 continue
             _tell_new(path, new, identity)
+            await _note_replaced(identity, registry)
             return found._replace(source=new)
         return found
 
@@ -79,6 +79,13 @@ def _open(path: Path, identity: Identity, complete: bool) -> Found:
 def _new_source(path: Path, identity: Identity) -> Source:
     fingerprint = hashlib.sha256(identity.head).hexdigest()[:12]
     return Source(id=f"{fingerprint}-{secrets.token_hex(4)}", path=str(path), head=identity.head, size=identity.size)
+
+
+async def _note_replaced(identity: Identity, registry: SourceRegistry) -> None:
+    old = identity.replaces
+    if old is not None and old.read.offset < old.size:
+        problem = f"{old.path}: replaced by another file before it was read to its end"
+        await registry.describe(old.id, problem=problem)
 
 
 def _tell_new(path: Path, source: Source, identity: Identity) -> None:

@@ -58,7 +58,8 @@ class Pieces(NamedTuple):
             digest = await asyncio.to_thread(self.reader.pass_header, self.header.size)
             line = self.header.lines
             yield Piece(Folded({}, [], rows=0, lines=line, size=self.header.size), digest)
-        async with aclosing(self._at_pace(line, speed) if speed else self._at_full_speed(line)) as pieces:
+        paces = speed > 0 and self.header.layout.sleep_ms is not None
+        async with aclosing(self._at_pace(line, speed) if paces else self._at_full_speed(line)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -100,13 +101,14 @@ class Pieces(NamedTuple):
 
     async def _at_pace(self, line: int, speed: float) -> AsyncGenerator[Piece, None]:
         """All whole records that are there now, each with the pause that its rows ask for."""
-        while block := await asyncio.to_thread(self.reader.next_block, self.block_bytes):
+        while block := await asyncio.to_thread(self.reader.next_block, 1):
             if block.overlong:
                 yield self.fold(block, line, threading.Event())[0]
                 line += 1
                 continue
             running = block.hash_before.copy()
-            for due in paced(block.data, self.header.layout, speed):
+            dues = paced(block.data, self.header.layout, speed)
+            while due := await asyncio.to_thread(next, dues, None):
                 before = running.copy()
                 running.update(due.data)
                 lines = due.data.count(b"\n") + (not due.data.endswith(b"\n"))

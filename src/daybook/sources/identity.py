@@ -1,6 +1,7 @@
 """Which file is which source: by content, never by path or inode alone (design, section 1)."""
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,8 @@ from typing import NamedTuple
 from daybook.domain.source import HEAD_BYTES, Source, Stat
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
+
+_YOUNG_SECONDS = 10.0
 
 
 class Identity(NamedTuple):
@@ -18,6 +21,8 @@ class Identity(NamedTuple):
     """Bytes of content."""
     stat: Stat
     """Of the file, taken before its content was read."""
+    moved: bool = False
+    """The file at the source's own path is another one by now, or gone: this one is the source."""
     replaces: Source | None = None
     """The source that this path named so far, when the file is another one by now."""
 
@@ -59,9 +64,15 @@ def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_pat
         if source.read.offset == 0 or digests.get(source.read.offset) == source.read.digest
     ]
     for source in sorted(matching, key=lambda s: (s.read.offset, s.path == str(path)), reverse=True):
-        whole = source.read.offset == size and source.read.offset > 0
-        if whole or source.path == str(path) or _has_moved(source) or _is_copy(content, source, size):
+        if source.path == str(path):
             return Identity(source, head, size, stat)
+        whole = source.read.offset == size and source.read.offset > 0
+        if _has_moved(source):
+            return Identity(source, head, size, stat, moved=True)
+        if whole or _is_copy(content, source, size):
+            return Identity(source, head, size, stat)
+    alike = [source for source in known if source.path and source.head.startswith(head[: len(source.head)])]
+    _refuse_partial_copy(content, stat, size, alike)
     latest = max(same_path, key=lambda source: source.order, default=None)
     if (
         latest is not None
@@ -74,6 +85,29 @@ def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_pat
             f"nothing more is read until it has grown again or its beginning differs"
         )
     return Identity(None, head, size, stat, replaces=latest)
+
+
+def _refuse_partial_copy(content: ContentFile, stat: Stat, size: int, alike: Sequence[Source]) -> None:
+    """A file that so far holds a beginning of a known one may be a copy in the making: wait while it is young."""
+    if time.time() - stat.modified_ns / 1e9 > _YOUNG_SECONDS:
+        return
+    for source in alike:
+        if 0 < size < source.read.offset and source.path != str(content.path) and _begins_with(source, content, size):
+            raise SourceError(
+                f"{content.path}: holds a beginning of {source.path} so far: nothing is read from it until it is the "
+                f"whole copy, differs, or nobody has written to it for {_YOUNG_SECONDS:g} seconds"
+            )
+
+
+def _begins_with(source: Source, content: ContentFile, size: int) -> bool:
+    try:
+        other = ContentFile(Path(source.path))
+    except SourceError:
+        return False
+    try:
+        return size in (found := other.digests([size])) and found == content.digests([size])
+    finally:
+        other.close()
 
 
 def _has_moved(source: Source) -> bool:

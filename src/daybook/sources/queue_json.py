@@ -67,7 +67,7 @@ def _judge(lines: Sequence[bytes], doubtful: Sequence[int], sums: Sums) -> Itera
     for index in doubtful:
         try:
             row = parse_transaction(lines[index])
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             yield index, str(error)
         else:
             add_cells(sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])

@@ -27,9 +27,9 @@ class LedgerMove(NamedTuple):
     position: Position
 
     @property
-    def own_checkpoint(self) -> bool:
-        """Files have a checkpoint that the importer moves; the queue's own source has none."""
-        return self.source != QUEUE_SOURCE
+    def moves_checkpoint(self) -> bool:
+        """The importer moves a file's checkpoint; nobody else moves that of the queue's own source."""
+        return self.source == QUEUE_SOURCE
 
 
 class BucketWrite(NamedTuple):
@@ -109,7 +109,7 @@ class HotAggregates:
         for move in commit.ledgers:
             position = move.position
             arguments += [
-                move.source, move.expected, position.offset, position.to_json(), int(not move.own_checkpoint),
+                move.source, move.expected, position.offset, position.to_json(), int(move.moves_checkpoint),
             ]  # fmt: skip
         for write in commit.buckets:
             keys += [redis_keys.totals(write.bucket), redis_keys.counts(write.bucket)]
@@ -260,12 +260,12 @@ class HotAggregates:
     ) -> tuple[int, int, int]:
         """Set Redis back to the archive's last snapshot: buckets, batches and other elements dropped."""
         arguments: list[Argument] = [
-            token, archive.id, archive.snapshot, BATCH_MARK[:1], QUEUE_SOURCE,
+            token, archive.id, archive.snapshot, BATCH_MARK, QUEUE_SOURCE,
             redis_keys.TOTALS_PREFIX, redis_keys.COUNTS_PREFIX, redis_keys.SOURCE_PREFIX, len(sources),
             Position().to_json(),
         ]  # fmt: skip
         for archived in sources:
-            fields = fields_of(archived.source) | {
+            fields = fields_of(_read_again(archived.source)) | {
                 "order": archived.source.order,
                 "revision": archived.revision,
             }
@@ -282,6 +282,13 @@ class HotAggregates:
         )  # fmt: skip
         _refuse_lost(answer[0])
         return answer[1], answer[2], answer[3]
+
+
+def _read_again(source: Source) -> Source:
+    """As it is after a restore: what was queued and not applied is read once more."""
+    if source.read == source.applied:
+        return source
+    return msgspec.structs.replace(source, read=source.applied, untouched=None)
 
 
 def _refuse_lost(word: bytes) -> None:

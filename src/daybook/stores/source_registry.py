@@ -15,7 +15,7 @@ from daybook.stores.connection import Argument, RedisConnection, translated
 
 class KnownSources(NamedTuple):
     registry: int
-    """Grows with every change; `register` compares it, so that no two importers register one content."""
+    """Grows with every new source and moved file; `register` compares it: no content is registered twice."""
     sources: list[Source]
     """In the order in which they became known."""
 
@@ -37,7 +37,7 @@ class SourceRegistry:
         return KnownSources(registry, sorted(found, key=lambda source: source.order))
 
     async def version(self) -> int:
-        """Grows with every change of what `known` tells beside the positions; raises RecoveringError."""
+        """Grows with every new source, moved file and restore; raises RecoveringError."""
         registry = await self._redis.command("HGET", redis_keys.STATE, "registry")
         if registry is None:
             raise RecoveringError("Redis' state is not restored yet")
@@ -46,6 +46,11 @@ class SourceRegistry:
     async def get(self, source_id: str) -> Source | None:
         fields = await self._redis.command("HGETALL", redis_keys.source(source_id))
         return _from_hash(fields) if fields else None
+
+    async def checkpoint(self, source_id: str) -> int | None:
+        """Up to where a source is queued; None when Redis does not know it (any more)."""
+        found = await self._redis.command("HGET", redis_keys.source(source_id), "checkpoint")
+        return None if found is None else int(found)
 
     async def queue_source(self) -> Source | None:
         """The pseudo-source of what other producers pushed; None before the first element."""
@@ -89,7 +94,7 @@ class SourceRegistry:
         await self._redis.run(
             "describe",
             [redis_keys.STATE, redis_keys.source(source_id), redis_keys.CHANGED_SOURCES],
-            [source_id, *_pairs(fields)],
+            [source_id, int(path is not None), *_pairs(fields)],
         )
 
 

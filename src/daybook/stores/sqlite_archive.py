@@ -14,7 +14,7 @@ import msgspec
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.money import format_units, parse_total
 from daybook.domain.position import Reject
-from daybook.errors import FencedError, StoreUnavailableError
+from daybook.errors import ConfigurationError, FencedError, StoreUnavailableError
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.source_registry import pack_source, unpack_source
 
@@ -83,7 +83,7 @@ class SqliteArchive:
                 if epoch != self._epoch:
                     raise FencedError("another Daybook has taken the archive over")
                 written = _write_buckets(connection, snapshot)
-                if snapshot.number >= stored:
+                if snapshot.number > stored:
                     connection.executemany(
                         "INSERT OR REPLACE INTO Sources VALUES (?, ?, ?, ?)",
                         [
@@ -192,6 +192,8 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise StoreUnavailableError(f"SQLite archive {path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise ConfigurationError(f"SQLite archive {path} is damaged: {error}") from error
 
 
 def _write_buckets(connection: sqlite3.Connection, snapshot: Snapshot) -> Written:

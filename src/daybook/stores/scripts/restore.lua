@@ -2,7 +2,7 @@
 -- again when a row needs it. Queued file batches go (the importer reads them again); what other producers
 -- pushed stays, but for the oldest elements that the archive's totals already hold.
 -- KEYS: lane, state, queue, versions, archived, dirty, changed, resident, sources, changed_sources, rejects.
--- ARGV: token, archive id, snapshot, first byte of a batch, id of the queue's source,
+-- ARGV: token, archive id, snapshot, first bytes of a batch, id of the queue's source,
 --       total prefix, count prefix, source prefix, number of archived sources,
 --       an empty position, then for each source: id, number of values, field/value pairs.
 -- Answers {'lost'} or {'ok', buckets dropped, batches dropped, other elements dropped}.
@@ -42,7 +42,7 @@ end
 local batches, others = 0, 0
 for _ = 1, redis.call('LLEN', KEYS[3]) do
   local element = redis.call('RPOP', KEYS[3])
-  if string.sub(element, 1, 1) == ARGV[4] then
+  if string.sub(element, 1, #ARGV[4]) == ARGV[4] then
     batches = batches + 1
   elseif skip > 0 then
     skip, others = skip - 1, others + 1
