@@ -28,6 +28,8 @@ SEED = 20260115
 LONGEST_LIFE_SECONDS = 0.5
 SHARE_IN_START = 0.2
 ROWS = 60_000
+DAYS = 90
+"""180 buckets: more than two of the settings below leave in Redis."""
 CONTROL_KILLS = 12
 CONTROL_ROWS = 40_000
 
@@ -51,7 +53,7 @@ def kill_at_random_instants(kills: int, launch: Callable[[random.Random], Proces
 
 @pytest.mark.timeout(240)
 def test_fifty_kills_change_no_total(make_service: MakeService, tmp_path: Path) -> None:
-    file = generated(tmp_path / "month.csv", rows=ROWS, bad_rows=0.01, seconds=36)
+    file = generated(tmp_path / "month.csv", rows=ROWS, bad_rows=0.01, seconds=36, days=DAYS)
     truth = truth_of(file)
     assert len(truth.rejects) == ROWS // 100
     service = make_service(CsvFilePath=file, ReplaySpeed=1, LeaseSeconds=1)
@@ -82,7 +84,8 @@ def test_fifty_kills_change_no_total(make_service: MakeService, tmp_path: Path) 
 
 def check(service: Service, file: Path, truth: Truth) -> None:
     found = service.wait_until_imported(file, truth.rows)
-    assert service.stats() == truth.data
+    assert service.stats("2026-01-01", "2026-12-31") == truth.data
+    assert len(truth.data) == DAYS
     assert len(service.imports()) == 1
     assert (found["applied"], found["rejected"]) == (truth.applied, len(truth.rejects))
     assert found["state"] == "done"

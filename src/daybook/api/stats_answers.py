@@ -37,9 +37,9 @@ class StatsAnswers:
         self._next: asyncio.Task[bytes] | None = None
 
     async def answer(self, first: date, last: date) -> bytes:
-        if reason := self._waiting_for():
-            raise RecoveringError(f"not ready: {reason}")
         revision = await self._revision()
+        if reason := self._waiting_for():
+            raise RecoveringError(reason)
         kept = self._kept.get((first, last))
         if kept is not None and kept.revision == revision and time.monotonic() < kept.until:
             self._kept.move_to_end((first, last))
