@@ -81,6 +81,14 @@ def test_a_copy_in_the_making_waits_and_a_still_beginning_is_new(tmp_path: Path,
     assert identify(copy, [source]).source is None
 
 
+def test_a_header_alone_may_become_a_copy(tmp_path: Path) -> None:
+    first, copy = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_bytes(ROWS)
+    copy.write_bytes(ROWS[:37])
+    identity = identify(copy, [known(first, ROWS)])
+    assert (identity.source, identity.waits) == (None, True)
+
+
 def test_another_file_that_begins_with_the_same_rows_is_new(tmp_path: Path) -> None:
     first, other = tmp_path / "a.csv", tmp_path / "b.csv"
     first.write_bytes(ROWS)

@@ -42,6 +42,8 @@ async def find_source(path: Path, registry: SourceRegistry, *, complete: bool) -
             log.info("moved", source=source.id, was=source.path, file=str(path))
             await registry.describe(source.id, path=str(path))
             continue
+        if identity.waits:
+            return Found(identity.stat)
         if source is not None and source.untouched == identity.stat and source.read.offset >= source.size:
             return Found(identity.stat, source)
         found = await asyncio.to_thread(_open, path, identity, complete)

@@ -23,6 +23,8 @@ class Identity(NamedTuple):
     """Of the file, taken before its content was read."""
     moved: bool = False
     """The file at the source's own path is another one by now, or gone: this one is the source."""
+    waits: bool = False
+    """It holds no row so far and may become a copy of a known file: nothing to register yet."""
     replaces: Source | None = None
     """The source that this path named so far, when the file is another one by now."""
 
@@ -72,7 +74,13 @@ def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_pat
         if whole or _is_copy(content, source, size):
             return Identity(source, head, size, stat)
     alike = [source for source in known if source.path and source.head.startswith(head[: len(source.head)])]
-    _refuse_partial_copy(content, stat, size, alike)
+    if copied := _partial_copy_of(content, stat, size, alike):
+        if size <= len(head) and head.count(b"\n") <= 1:
+            return Identity(None, head, size, stat, waits=True)
+        raise SourceError(
+            f"{path}: holds a beginning of {copied.path} so far: nothing is read from it until it is the "
+            f"whole copy, differs, or nobody has written to it for {_YOUNG_SECONDS:g} seconds"
+        )
     latest = max(same_path, key=lambda source: source.order, default=None)
     if (
         latest is not None
@@ -87,16 +95,14 @@ def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_pat
     return Identity(None, head, size, stat, replaces=latest)
 
 
-def _refuse_partial_copy(content: ContentFile, stat: Stat, size: int, alike: Sequence[Source]) -> None:
-    """A file that so far holds a beginning of a known one may be a copy in the making: wait while it is young."""
-    if time.time() - stat.modified_ns / 1e9 > _YOUNG_SECONDS:
-        return
+def _partial_copy_of(content: ContentFile, stat: Stat, size: int, alike: Sequence[Source]) -> Source | None:
+    """The known file of which a young file holds a beginning so far: it may be a copy in the making."""
+    if size == 0 or time.time() - stat.modified_ns / 1e9 > _YOUNG_SECONDS:
+        return None
     for source in alike:
-        if 0 < size < source.read.offset and source.path != str(content.path) and _begins_with(source, content, size):
-            raise SourceError(
-                f"{content.path}: holds a beginning of {source.path} so far: nothing is read from it until it is the "
-                f"whole copy, differs, or nobody has written to it for {_YOUNG_SECONDS:g} seconds"
-            )
+        if size < source.read.offset and source.path != str(content.path) and _begins_with(source, content, size):
+            return source
+    return None
 
 
 def _begins_with(source: Source, content: ContentFile, size: int) -> bool:
