@@ -1,18 +1,15 @@
-"""Every row once: lost replies, wiped and rolled-back Redis, take-over, late rows. Real server, single steps."""
+"""Every row once: wiped and rolled-back Redis, take-over, late rows. Real server, single steps."""
 
 import shutil
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from daybook.embedded.valkey_server import EmbeddedValkey
-from daybook.errors import ConfigurationError, FencedError, LaneLostError, RedisUnavailableError
+from daybook.errors import ConfigurationError, FencedError, LaneLostError
 from daybook.pipeline.importer import Step
 from daybook.pipeline.stop import StopToken
-from daybook.stores.connection import SCRIPTS
-from support.cutting_proxy import CuttingProxy
 from support.pipeline import QUEUE, lane, oracle, write_rows
 
 
@@ -20,33 +17,6 @@ from support.pipeline import QUEUE, lane, oracle, write_rows
 async def server(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
     async with EmbeddedValkey(tmp_path / "data") as valkey:
         yield valkey
-
-
-async def test_a_lost_reply_to_any_script_applies_nothing_twice(server: EmbeddedValkey, tmp_path: Path) -> None:
-    files: list[Path] = []
-    never_cut = set(SCRIPTS) - {"acquire", "renew", "restore"}
-    async with CuttingProxy(tmp_path / "proxy.sock", server.socket) as proxy:
-        for number, script in enumerate(sorted(never_cut)):
-            files.append(write_rows(tmp_path / f"{script}.csv", seed=number, rows=60))
-            async with lane(proxy.path, tmp_path / "archive.sqlite") as parts:
-                digest = parts.redis._scripts[script].sha.encode()
-                importing = partial(parts.import_all, files[-1])
-                for work in (importing, parts.drain, parts.dumper.dump_once, parts.totals):
-                    proxy.cut_next(digest)
-                    try:
-                        await work()
-                    except RedisUnavailableError:
-                        never_cut.discard(script)
-                    for importer in parts.importers:
-                        await importer.close()
-                    proxy.cut_next()
-        async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
-            for file in files:
-                await parts.import_all(file)
-            await parts.drain()
-            assert await parts.totals() == oracle(*files)
-            assert [source.waiting for source in (await parts.registry.known()).sources] == [0] * len(files)
-    assert never_cut <= {"release"}, "release swallows it: the lease expires"
 
 
 async def test_a_commit_sent_again_is_done_and_a_lost_lane_writes_nothing(

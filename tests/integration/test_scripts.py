@@ -297,17 +297,3 @@ async def test_a_redis_that_may_delete_totals_is_refused(stores: Stores) -> None
             await stores.redis.check_server()
     finally:
         await stores.redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
-
-
-async def test_durable_means_on_disk(stores: Stores) -> None:
-    """A stopped fsync is waited for: nothing goes to the archive before Redis has it."""
-    server = await stores.redis.check_server()
-    assert server.append_only
-    await stores.redis.wait_until_durable(server)
-    await stores.redis.command("CONFIG", "SET", "appendfsync", "no")
-    try:
-        if server.version >= (7, 2):
-            with pytest.raises(RedisUnavailableError, match="on disk"):
-                await stores.redis.wait_until_durable(server)
-    finally:
-        await stores.redis.command("CONFIG", "SET", "appendfsync", "everysec")

@@ -84,14 +84,14 @@ async def lane(
     archive = SqliteArchive(archive_path)
     importers: list[Importer] = []
     try:
-        server = await redis.check_server()
+        await redis.check_server()
         lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
         await lease.acquire(steal=True)
         queue = TransactionQueue(redis, QUEUE, QueueLimits(10_000, 1 << 24, 1 << 20))
         hot, registry = HotAggregates(redis, QUEUE), SourceRegistry(redis)
         await recover(hot, archive, lease.token)
         retention = Retention(age, 0.0, max_buckets, 1 << 20)
-        dumper = Dumper(redis, server, hot, archive, retention, token=lease.token)
+        dumper = Dumper(redis, hot, archive, retention, token=lease.token)
         aggregator = Aggregator(queue, hot, registry, archive, dumper, token=lease.token, max_buckets=max_buckets)
         yield Parts(
             redis,

@@ -45,7 +45,7 @@ _LOG_PREFIX = re.compile(r"^\d+:\w .{1,40}? [.*#-] ")
 class EmbeddedValkey:
     """The server whose data are in `<data_dir>/valkey/`. The caller holds the directory's DataDirLock.
 
-    It listens on a Unix socket alone, writes an append-only file synced every second, evicts nothing, and is
+    It listens on a Unix socket alone, writes an append-only file synced at every write, evicts nothing, and is
     out of reach of the terminal's Ctrl-C. As a context manager it starts and stops.
     """
 
@@ -218,7 +218,7 @@ def server_arguments(folder: Path, place: Path) -> list[str]:
         *("--dir", str(folder), "--unixsocket", str(place), "--port", "0"),
         *("--unixsocketperm", "700", "--protected-mode", "yes"),
         *("--daemonize", "no", "--set-proc-title", "no"),
-        *("--appendonly", "yes", "--appendfsync", "everysec", "--aof-load-truncated", "yes", "--save", ""),
+        *("--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "yes", "--save", ""),
         *("--maxmemory", "0", "--maxmemory-policy", "noeviction", "--logfile", str(folder / _LOG)),
     ]
 

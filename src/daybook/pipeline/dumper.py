@@ -13,7 +13,7 @@ from daybook.domain.bucket import Bucket
 from daybook.errors import RedisUnavailableError, StoreUnavailableError
 from daybook.pipeline.stop import StopToken
 from daybook.stores.archive import Archive, Written
-from daybook.stores.connection import RedisConnection, ServerInfo
+from daybook.stores.connection import RedisConnection
 from daybook.stores.hot_aggregates import HotAggregates
 
 log = structlog.get_logger("dumper")
@@ -41,14 +41,13 @@ class Dumper:
     def __init__(
         self,
         redis: RedisConnection,
-        server: ServerInfo,
         hot: HotAggregates,
         archive: Archive,
         retention: Retention,
         *,
         token: str,
     ) -> None:
-        self._redis, self._server, self._hot, self._archive = redis, server, hot, archive
+        self._redis, self._hot, self._archive = redis, hot, archive
         self._retention = retention
         self._token = token
         self._one_at_a_time = asyncio.Lock()
@@ -100,7 +99,7 @@ class Dumper:
         snapshot = await self._hot.snapshot(self._token)
         if snapshot is None:
             return Written(0, 0, 0)
-        await self._redis.wait_until_durable(self._server)
+        await self._redis.wait_until_durable()
         written = await self._archive.write(snapshot)
         await self._hot.settle(self._token, snapshot)
         log.info(

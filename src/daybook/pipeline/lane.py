@@ -12,7 +12,7 @@ from daybook.pipeline.recovery import recover
 from daybook.pipeline.stop import Backoff, StopToken, first_failure
 from daybook.stores import redis_keys
 from daybook.stores.archive import Archive
-from daybook.stores.connection import RedisConnection, ServerInfo
+from daybook.stores.connection import RedisConnection
 from daybook.stores.hot_aggregates import HotAggregates
 from daybook.stores.lease import Lease
 from daybook.stores.source_registry import SourceRegistry
@@ -70,18 +70,18 @@ class Lane:
             if await stop.wait(min(seconds, 1.0)):
                 return
         try:
-            if not server.append_only:
-                log.warning("Redis has no append-only file: a crash of Redis can lose what it acknowledged")
+            if server.may_lose:
+                log.warning("a crash of Redis can lose what it acknowledged", reason=server.may_lose)
             await recover(self._hot, self._archive, lease.token)
             log.info("lane taken", epoch=lease.epoch, archive=self._archive.name)
             self.waiting_for = ""
             on_success()
-            await self._work(stop, lease, server)
+            await self._work(stop, lease)
         finally:
             await _release(lease)
 
-    async def _work(self, stop: StopToken, lease: Lease, server: ServerInfo) -> None:
-        dumper = Dumper(self._redis, server, self._hot, self._archive, self._settings.retention, token=lease.token)
+    async def _work(self, stop: StopToken, lease: Lease) -> None:
+        dumper = Dumper(self._redis, self._hot, self._archive, self._settings.retention, token=lease.token)
         aggregator = Aggregator(
             self._queue,
             self._hot,

@@ -14,7 +14,6 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from daybook.errors import ConfigurationError, RedisUnavailableError
-from daybook.stores import redis_keys
 
 SCRIPTS = (
     "acquire", "renew", "release", "register", "describe", "enqueue", "peek", "commit", "read",
@@ -23,19 +22,32 @@ SCRIPTS = (
 
 _PASSING = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN")
 _OLDEST = (7, 0)
-_WITH_WAITAOF = (7, 2)
 _FSYNC_INTERVAL_SECONDS = 1.1
-_WAITAOF_MILLISECONDS = 3000
+_SYNC_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+_CHILDREN = ("aof_rewrite_in_progress", "rdb_bgsave_in_progress")
 
 Argument = str | bytes | int | float
 
 
+class AppendFsync(NamedTuple):
+    policy: str
+    """`always`, `everysec` or `no`."""
+    pauses: bool
+    """The server does not sync while it rewrites or saves (no-appendfsync-on-rewrite)."""
+
+
 class ServerInfo(NamedTuple):
     run_id: str
-    version: tuple[int, ...]
     append_only: bool
-    append_fsync: str
-    """`always`, `everysec`, `no`; empty when the server does not tell."""
+    append_fsync: AppendFsync
+
+    @property
+    def may_lose(self) -> str:
+        """Why a crash can lose what the server acknowledged more than a second ago, for people; or empty."""
+        if not self.append_only:
+            return "Redis has no append-only file"
+        return "Redis never syncs its append-only file (appendfsync no)" if self.append_fsync.policy == "no" else ""
 
 
 class RedisConnection:
@@ -94,51 +106,50 @@ class RedisConnection:
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             raise ConfigurationError(f"Redis has maxmemory-policy {policy}: it may delete totals; set it to noeviction")
-        append_only = int(info.get("aof_enabled", 0)) == 1
-        return ServerInfo(str(info["run_id"]), version, append_only, await self._append_fsync())
+        return ServerInfo(str(info["run_id"]), int(info.get("aof_enabled", 0)) == 1, await self._append_fsync())
 
-    async def _append_fsync(self) -> str:
+    async def _append_fsync(self) -> AppendFsync:
         try:
-            answer = await self.command("CONFIG", "GET", "appendfsync")
-        except ResponseError:
-            return ""
-        return answer[1].decode() if len(answer) > 1 else ""
+            answer = await self.command("CONFIG", "GET", "appendfsync", "no-appendfsync-on-rewrite")
+        except ResponseError:  # hosted servers hide it
+            return AppendFsync("everysec", pauses=False)
+        found = {name.decode(): value.decode() for name, value in zip(answer[::2], answer[1::2], strict=True)}
+        return AppendFsync(found.get("appendfsync", "everysec"), found.get("no-appendfsync-on-rewrite") == "yes")
 
-    async def wait_until_durable(self, server: ServerInfo) -> None:
+    async def wait_until_durable(self) -> None:
         """Return once everything that Redis has executed so far is on its disk.
 
-        A server without an append-only file has nothing to wait for (a warning names it at start).
+        A server that keeps no append-only file, or never syncs it, has nothing to wait for (a warning names it at
+        start). One that syncs every second is watched until a sync that began after now has ended. `WAITAOF` is
+        not asked: many servers, the embedded one among them,
+        confirm by it what no sync has covered yet (redis/redis#13793).
         Raises RedisUnavailableError if the disk does not confirm in time.
         """
-        if not server.append_only or server.append_fsync == "always":
+        fsync = await self._append_fsync()
+        if fsync.policy != "everysec":
             return
-        if server.version >= _WITH_WAITAOF:
-            with translated():
-                async with self.client.pipeline(transaction=False) as pipe:
-                    # WAITAOF speaks of the writes of its own connection, so a write goes first.
-                    pipe.hset(redis_keys.LANE, "fence", 1)
-                    pipe.execute_command("WAITAOF", 1, 0, _WAITAOF_MILLISECONDS)
-                    _, (local, _) = await pipe.execute()
-            if local < 1:
-                raise RedisUnavailableError("Redis did not confirm in time that its writes are on disk")
-            return
-        await self._wait_out_fsync()
+        try:
+            async with asyncio.timeout(_SYNC_SECONDS):
+                if await self._no_sync_runs(fsync):
+                    await asyncio.sleep(_FSYNC_INTERVAL_SECONDS)
+                    await self.command("PING")  # at the latest in this turn of its loop the server begins the sync
+                    await self._no_sync_runs(fsync)
+        except TimeoutError:
+            raise RedisUnavailableError("Redis did not confirm in time that its writes are on disk") from None
 
-    async def _wait_out_fsync(self) -> None:
-        """Before 7.2: twice no pending fsync, one fsync interval apart."""
-        quiet = 0
-        while quiet < 2:  # noqa: PLR2004 - see above
-            if quiet:
-                await asyncio.sleep(_FSYNC_INTERVAL_SECONDS)
+    async def _no_sync_runs(self, fsync: AppendFsync) -> bool:
+        """Wait until none does; False when there is no append-only file."""
+        while True:
             with translated():
                 info: dict[str, Any] = await self.client.info("persistence")
+            if not int(info.get("aof_enabled", 0)):
+                return False
             if info.get("aof_last_write_status") != "ok":
                 raise RedisUnavailableError("Redis cannot write its append-only file")
-            if int(info.get("aof_pending_bio_fsync", 0)):
-                quiet = 0
-                await asyncio.sleep(0.05)
-            else:
-                quiet += 1
+            paused = fsync.pauses and any(int(info.get(child, 0)) for child in _CHILDREN)
+            if not paused and not int(info.get("aof_pending_bio_fsync", 0)):
+                return True
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def _script_text(name: str) -> str:

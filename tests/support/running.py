@@ -1,0 +1,192 @@
+"""Daybook's lane and importers at work in this process, built as the service builds them, on injected stores."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from daybook.api.stats_service import StatsService
+from daybook.domain.money import to_decimal
+from daybook.domain.position import Reject
+from daybook.lifespan import Stores, import_context, make_lane
+from daybook.pipeline.importer import Importer
+from daybook.pipeline.lane import Lane
+from daybook.pipeline.stop import StopToken, end
+from daybook.settings import Settings, load
+from daybook.stores import redis_keys
+from daybook.stores.connection import RedisConnection
+from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.source_registry import SourceRegistry
+from daybook.stores.sqlite_archive import SqliteArchive
+from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
+from support.redis_server import Endpoint
+from support.rows import Sums
+
+QUEUE = "TransactionQueue"
+_PATIENCE_SECONDS = 12.0
+_BLOCK_BYTES = 1500
+
+
+def quick_settings(**changes: Any) -> Settings:
+    """Everything happens often: dumps, renewals, evictions."""
+    values = {
+        "replay_speed": 0,
+        "dump_interval_seconds": 0.05,
+        "lease_seconds": 0.3,
+        "queue_wait_seconds": 0.05,
+        "cut_off_days": 1,
+        "max_resident_buckets": 100,
+    }
+    return load(**(values | changes))
+
+
+def stores_on(redis: RedisConnection, archive: Path, settings: Settings, *, alone: bool = True) -> Stores:
+    limits = QueueLimits(settings.max_queue_elements, settings.max_queue_bytes, settings.max_reject_bytes)
+    return Stores(
+        redis,
+        TransactionQueue(redis, QUEUE, limits),
+        HotAggregates(redis, QUEUE),
+        SourceRegistry(redis),
+        SqliteArchive(archive),
+        None,
+        alone,
+    )
+
+
+class Work:
+    """Tasks that must live until the stop."""
+
+    def __init__(self, tasks: Sequence["asyncio.Task[None]"]) -> None:
+        self._tasks = tasks
+
+    async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Wait for a condition; raises what a task has died of."""
+        async with asyncio.timeout(_PATIENCE_SECONDS) as patience:
+            try:
+                while not await condition():
+                    for task in self._tasks:
+                        if task.done():
+                            task.result()
+                    await asyncio.sleep(0.02)
+            except (TimeoutError, asyncio.CancelledError):
+                assert not patience.expired(), f"waited in vain for: {what}"
+                raise
+
+
+@asynccontextmanager
+async def at_work(
+    endpoint: Endpoint,
+    archive: Path,
+    files: Sequence[Path] = (),
+    *,
+    with_lane: bool = True,
+    timeout_seconds: float = 5.0,
+    **changes: Any,
+) -> AsyncIterator[Work]:
+    """A lane and an importer for each file, in small batches, until the context ends; then a graceful stop."""
+    settings = quick_settings(**changes)
+    redis = endpoint.connect(timeout_seconds)
+    stores = stores_on(redis, archive, settings)
+    context = import_context(settings, stores)
+    context = context._replace(options=context.options._replace(block_bytes=_BLOCK_BYTES, poll_seconds=0.02))
+    stop = StopToken()
+    works: list[Lane | Importer] = [
+        *([make_lane(settings, stores)] if with_lane else []),
+        *(Importer(path, context) for path in files),
+    ]
+    tasks = [asyncio.create_task(work.run(stop)) for work in works]
+    try:
+        yield Work(tasks)
+        stop.set()
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await asyncio.gather(*tasks)
+    finally:
+        await end(tasks)
+        await stores.archive.close()
+        await redis.close()
+
+
+class Observer:
+    """Looks at the stores past any proxy."""
+
+    def __init__(self, endpoint: Endpoint, archive: Path) -> None:
+        self._stores = stores_on(endpoint.connect(), archive, quick_settings())
+        self.redis, self.hot = self._stores.redis, self._stores.hot
+        self.archive, self.registry = self._stores.archive, self._stores.registry
+        self.queue = self._stores.queue
+
+    async def reconnect(self) -> None:
+        """After the server was another process for a while."""
+        await self.redis.client.connection_pool.disconnect()
+
+    async def has_lane(self) -> bool:
+        """A lane has been here and has restored what there was."""
+        return await self.hot.state() is not None
+
+    async def push(self, *elements: str | bytes) -> None:
+        await self.redis.command("LPUSH", QUEUE, *elements)
+
+    async def totals(self) -> Sums:
+        """As `/stats` answers."""
+        days = await StatsService(self.hot, self.archive).totals(date.min, date.max)
+        return {
+            (day, kind, method): (to_decimal(cell.units), cell.transactions)
+            for day, types in days.items()
+            for kind, cells in types.items()
+            for method, cell in cells.items()
+        }
+
+    async def archived(self) -> Sums:
+        """As the archive alone has them."""
+        return {
+            (bucket.day, bucket.type, method): (to_decimal(cell.units), cell.transactions)
+            async for bucket, state in self.archive.days("0001-01-01", "9999-12-31")
+            for method, cell in state.cells.items()
+        }
+
+    async def rejects(self, source: str) -> list[Reject]:
+        return await self.archive.rejects(source, 0, 1 << 20)
+
+    async def all_done(self, files: Sequence[Path]) -> bool:
+        """Each file is read and applied to its end, and nothing is queued."""
+        if not await self.has_lane():
+            return False
+        ends = {source.path: source.applied.offset for source in (await self.registry.known()).sources}
+        return await self.queue.length() == 0 and all(ends.get(str(path)) == path.stat().st_size for path in files)
+
+    async def all_archived(self) -> bool:
+        """The archive holds all that Redis holds."""
+        changed = [await self.redis.command("SCARD", key) for key in (redis_keys.DIRTY, redis_keys.CHANGED_SOURCES)]
+        waiting = await self.redis.command("LLEN", redis_keys.REJECTS)
+        return not waiting and not any(changed)
+
+    async def accounts(self) -> dict[str, tuple[int, int, int]]:
+        """Path → rows, applied, rejected, of files at rest."""
+        found = {}
+        for source in (await self.registry.known()).sources:
+            assert source.waiting == 0
+            rows, rejected = source.applied.rows, source.applied.rejected
+            assert source.read == source.applied
+            found[source.path] = rows, rows - rejected, rejected
+        return found
+
+    async def close(self) -> None:
+        await self.archive.close()
+        await self.redis.close()
+
+
+async def prepare(endpoint: Endpoint, archive: Path) -> None:
+    """Redis and archive belong together from then on."""
+    async with watching(endpoint, archive) as observer, at_work(endpoint, archive) as work:
+        await work.until(observer.has_lane, "a lane")
+
+
+@asynccontextmanager
+async def watching(endpoint: Endpoint, archive: Path) -> AsyncIterator[Observer]:
+    observer = Observer(endpoint, archive)
+    try:
+        yield observer
+    finally:
+        await observer.close()
