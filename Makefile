@@ -53,11 +53,11 @@ $(VENV)/bench.stamp: requirements/bench.txt $(VENV)/dev.stamp
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bench.txt
 	@touch $@
 
-bench: $(VENV)/bench.stamp ## measure import and /stats beside other programs (some minutes); writes docs/benchmarks.md
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/bench.stamp ## measure Daybook beside other systems (half an hour); writes docs/benchmarks.md and .svg
+	@$(BIN)/python -m benchmarks $(BENCH)
 
-bench-quick: $(VENV)/bench.stamp ## the same with a million rows and one round; writes docs/benchmarks.md too
-	@$(BIN)/python -m benchmarks --rows 1000000 --rounds 1 --requests-seconds 2
+bench-quick: $(VENV)/bench.stamp ## the main parts with a million rows, under a minute; writes nothing
+	@$(BIN)/python -m benchmarks --quick $(BENCH)
 
 clean: ## delete everything that was made here, the data of `make run` excepted
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,154 +1,102 @@
-"""`python -m benchmarks [--rows N] [--rounds N]`: everything in one run, ratios within it, into docs/benchmarks.md."""
+"""Measures Daybook beside other ways of doing the same job, all on the same generated files, in one run."""
 
 import argparse
-import csv
-import importlib.util
-import json
-import os
-import platform
-import statistics
+import signal
 import sys
 import tempfile
-from collections import defaultdict
-from datetime import UTC, datetime
-from decimal import Decimal
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import polars as pl
+from benchmarks import chart, report
+from benchmarks.files import Files
+from benchmarks.measure import BenchmarkError
+from benchmarks.parts import dumps, held_up, import_speed, json_elements, scale, starting, stats, ten_years
+from benchmarks.plan import Plan, say
+from benchmarks.results import Results
 
-from benchmarks.processes import DAYBOOK, Run, run
-from benchmarks.stats_requests import measure_stats
-from daybook.sample import SampleSpec, write_sample
+DOCS = Path(__file__).parent.parent / "docs"
 
-HERE = Path(__file__).parent
-REPORT = HERE.parent / "docs" / "benchmarks.md"
-PROFILE_MARK = "## Where the time goes"
-Totals = dict[tuple[str, str, str], Decimal]
-
-
-class Measured(NamedTuple):
-    name: str
-    seconds: list[float]
-    peak_mb: float
-    server_mb: float
-    exact: bool
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
+Part = Callable[[Plan, Results], None]
+PARTS: dict[str, Part] = {
+    "import": import_speed.run,
+    "wide": scale.run_wide,
+    "huge": scale.run_huge,
+    "scripts": held_up.run,
+    "json": json_elements.run,
+    "stats": stats.run,
+    "busy": stats.run_while_importing,
+    "years": ten_years.run,
+    "dumps": dumps.run,
+    "start": starting.run,
+}
+NOT_QUICK = frozenset({"wide", "huge", "busy", "years"})
+ON_REQUEST = frozenset({"huge"})
+_ROWS, _ROUNDS = 10_000_000, 5
+_QUICK_ROWS, _QUICK_ROUNDS = 1_000_000, 1
+_TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests-seconds", type=float, default=4.0)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="daybook-bench-") as name:
-        folder = Path(name)
-        file = folder / "rows.csv"
-        print(f"writing {options.rows:,} rows", flush=True)
-        write_sample(SampleSpec(rows=options.rows), file)
-        imports = measure_imports(file, folder, options.rounds)
-        requests = measure_stats(folder, options.requests_seconds)
-    text = "\n".join([*header(options.rows, options.rounds), *import_table(imports, options.rows), *requests, ""])
-    print(text)
-    kept = REPORT.read_text().partition(PROFILE_MARK) if REPORT.exists() else ("", "", "")
-    REPORT.write_text(f"{text}\n{kept[1]}{kept[2]}")
+    """Ends with 1 when a part failed; a target that is missed is no failure."""
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    options.folder.mkdir(parents=True, exist_ok=True)
+    rows = options.rows or (_QUICK_ROWS if options.quick else _ROWS)
+    rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
+    files = Files(options.folder, say)
+    plan = Plan(options.folder, files, rows, rounds, quick=options.quick, peers_python=options.peers_python)
+    description = report.describe(plan)
+    results = Results()
+    for name in options.only or _parts(quick=options.quick, huge=options.huge):
+        _measure(name, plan, results)
+    report.show(results)
+    docs = options.docs or (None if options.quick or options.only else DOCS)
+    if docs is not None:
+        (docs / "benchmarks.svg").write_text(chart.draw(results.speeds, plan.rows))
+        report.write(plan, results, description, docs / "benchmarks.md", "benchmarks.svg")
+    sys.exit(1 if results.problems else 0)
 
 
-def measure_imports(file: Path, folder: Path, rounds: int) -> list[Measured]:
-    truth = exact_totals(file)
-    peers = {"polars, one shot": "polars_once"}
-    if importlib.util.find_spec("chdb"):
-        peers["ClickHouse (chdb), Null table + SummingMergeTree view"] = "clickhouse_view"
-    runs: dict[str, list[Run]] = defaultdict(list)
-    exact: dict[str, bool] = {}
-    for number in range(rounds):
-        for name, module in peers.items():
-            runs[name].append(run((sys.executable, "-m", f"benchmarks.peers.{module}", str(file))))
-            exact[name] = parsed(runs[name][-1].output) == truth
-        data_dir = folder / f"data-{number}"
-        environment = {"DataDir": str(data_dir)}
-        runs["Daybook"].append(run((*DAYBOOK, "import", str(file)), data_dir, **environment))
-        exact["Daybook"] = daybook_totals(environment) == truth
-        print(f"round {number + 1}: " + ", ".join(f"{name} {each[-1].seconds:.2f} s" for name, each in runs.items()))
-    return [
-        Measured(
-            name,
-            [each.seconds for each in found],
-            max(each.peak_mb for each in found),
-            max(each.server_peak_mb for each in found),
-            exact[name],
-        )
-        for name, found in runs.items()
-    ]
+def _parts(*, quick: bool, huge: bool) -> list[str]:
+    left_out = (NOT_QUICK if quick else frozenset()) | (frozenset() if huge else ON_REQUEST)
+    return [name for name in PARTS if name not in left_out]
 
 
-def exact_totals(file: Path) -> Totals:
-    """Sums in whole hundredths: the sample has at most two decimals."""
-    parts = pl.col("amount").str.split_exact(".", 1)
-    fraction = parts.struct.field("field_1").fill_null("0").str.pad_end(2, "0").cast(pl.Int64)
-    hundredths = parts.struct.field("field_0").cast(pl.Int64) * 100 + fraction
-    groups = (
-        pl.scan_csv(file, schema_overrides={"amount": pl.String})
-        .group_by(pl.col("timestamp").str.slice(0, 10).alias("day"), "type", "payment_method")
-        .agg(hundredths.sum().alias("sum"))
-        .collect()
+def _measure(name: str, plan: Plan, results: Results) -> None:
+    """One part; when it fails that is noted, and the others go on."""
+    say(f"{name}:")
+    begun = time.monotonic()
+    try:
+        PARTS[name](plan, results)
+    except (BenchmarkError, OSError) as error:
+        results.problems.append(f"{name}: {error}")
+        say(f"  failed: {error}")
+    say(f"  {name} took {time.monotonic() - begun:.0f} s")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="the main parts, a million rows, one round; writes no docs")
+    add("--huge", action="store_true", help="also a hundred million rows (4.6 GB of disk)")
+    add("--rows", type=int, metavar="N", help=f"of the month's file ({_ROWS:,}; quick {_QUICK_ROWS:,})")
+    add("--rounds", type=int, metavar="R", help=f"({_ROUNDS}; quick {_QUICK_ROUNDS})")
+    add("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"{', '.join(PARTS)}; writes no docs")
+    add("--docs", type=Path, metavar="FOLDER", help="where to write benchmarks.md and benchmarks.svg all the same")
+    add(
+        "--folder",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "daybook-bench",
+        help="for generated files, which stay there for the next run, and for data directories (%(default)s)",
     )
-    return {(day, kind, method): Decimal(total) / 100 for day, kind, method, total in groups.iter_rows()}
-
-
-def parsed(output: str) -> Totals:
-    return {(day, kind, method): Decimal(amount) for day, kind, method, amount in csv.reader(output.splitlines())}
-
-
-def daybook_totals(environment: dict[str, str]) -> Totals:
-    days = ("--from", "0001-01-01", "--to", "9999-12-31")
-    answer = run((*DAYBOOK, "stats", *days, "--format", "json"), None, **environment).output
-    found = json.loads(answer, parse_float=Decimal)["data"]
-    return {
-        (day, kind.removesuffix("s"), method): amount
-        for day, types in found.items()
-        for kind, methods in types.items()
-        for method, amount in methods.items()
-    }
-
-
-def header(rows: int, rounds: int) -> list[str]:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return [
-        "# Benchmarks",
-        "",
-        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, {memory:.0f} GiB,"
-        f" {platform.system()} {platform.machine()}, Python {platform.python_version()}, polars {pl.__version__}."
-        f" The machine is shared and noisy: read the ratios. {rounds} rounds in turn, medians (lowest to highest).",
-        "",
-        f"## Import of {rows:,} rows of one month",
-        "",
-        "Whole processes, start-up included. Daybook: embedded Valkey with its append-only file, SQLite archive, up",
-        "to the last dump. All got the same file; all answers are compared with sums of whole hundredths.",
-        "",
-    ]
-
-
-def import_table(measured: list[Measured], rows: int) -> list[str]:
-    ours = next(each for each in measured if each.name == "Daybook")
-    lines = [
-        "| | seconds | rows/s | Daybook's speed over it | exact | peak memory |",
-        "|---|---|---|---|---|---|",
-    ]
-    for each in measured:
-        memory = f"{each.peak_mb:.0f} MB"
-        if each.server_mb:
-            memory += f", Valkey {each.server_mb:.0f} MB"
-        lines.append(
-            f"| {each.name} | {each.median:.2f} ({min(each.seconds):.2f} to {max(each.seconds):.2f})"
-            f" | {rows / each.median:,.0f} | {each.median / ours.median:.2f} | {'yes' if each.exact else 'no'}"
-            f" | {memory} |"
-        )
-    return [*lines, ""]
+    add(
+        "--peers-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="an interpreter that has the packages of the other systems (this one)",
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

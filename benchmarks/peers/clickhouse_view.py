@@ -1,23 +1,43 @@
-"""Embedded ClickHouse: CSV into a Null table whose materialised view keeps the sums."""
+"""Embedded ClickHouse: rows into a table, a materialised view sums them up in a SummingMergeTree.
 
+The table is `Null`, which keeps nothing; with a third word `raw` it keeps the rows, in the order in which they
+come. The column types are the fastest of those tried that hold every amount of the contract: reading text into
+`LowCardinality` took half as long again.
+"""
+
+import csv
+import io
 import sys
-import tempfile
+from collections.abc import Iterable
+from pathlib import Path
 
-from chdb import session
+from benchmarks.peers.program import Row, package, run
 
-with tempfile.TemporaryDirectory() as folder:
-    database = session.Session(folder)
-    for statement in (
-        "CREATE DATABASE d",
-        "CREATE TABLE d.rows (timestamp DateTime, type LowCardinality(String),"
-        " payment_method LowCardinality(String), amount Decimal(20, 8), sleep_ms UInt32) ENGINE = Null",
-        "CREATE TABLE d.sums (day Date, type LowCardinality(String), payment_method LowCardinality(String),"
-        " amount Decimal(38, 8)) ENGINE = SummingMergeTree ORDER BY (day, type, payment_method)",
-        "CREATE MATERIALIZED VIEW d.view TO d.sums AS SELECT toDate(timestamp) AS day, type, payment_method,"
-        " sum(amount) AS amount FROM d.rows GROUP BY day, type, payment_method",
-        f"INSERT INTO d.rows FROM INFILE '{sys.argv[1]}' FORMAT CSVWithNames",
-    ):
-        database.query(statement)
-    query = "SELECT day, type, payment_method, toString(sum(amount)) FROM d.sums GROUP BY ALL"
-    for line in str(database.query(query, "CSV")).splitlines():
-        print(line.replace('"', ""))
+chdb = package("chdb")
+session = package("chdb.session")
+
+_STATEMENTS = (
+    "CREATE DATABASE bench",
+    "CREATE TABLE bench.incoming (timestamp DateTime('UTC'), type String, payment_method String,"
+    " amount Decimal(20, 8)) ENGINE = {engine}",
+    "CREATE TABLE bench.totals (day Date, type LowCardinality(String), payment_method LowCardinality(String),"
+    " amount Decimal(38, 8)) ENGINE = SummingMergeTree ORDER BY (day, type, payment_method)",
+    "CREATE MATERIALIZED VIEW bench.adding TO bench.totals AS SELECT toDate(timestamp) AS day, type,"
+    " payment_method, sum(amount) AS amount FROM bench.incoming GROUP BY day, type, payment_method",
+    "INSERT INTO bench.incoming SELECT timestamp, type, payment_method, amount FROM file('{file}', CSVWithNames)",
+)
+_TOTALS = "SELECT day, type, payment_method, sum(amount) FROM bench.totals GROUP BY ALL"
+
+
+def sums(file: Path, folder: Path) -> Iterable[Row]:
+    engine = "MergeTree ORDER BY tuple()" if sys.argv[3:] == ["raw"] else "Null"
+    connection = session.Session(str(folder / "clickhouse"))
+    for statement in _STATEMENTS:
+        connection.query(statement.format(engine=engine, file=file))
+    answer = connection.query(_TOTALS, "CSV").bytes().decode()
+    connection.close()
+    return [(day, kind, method, amount) for day, kind, method, amount in csv.reader(io.StringIO(answer))]
+
+
+if __name__ == "__main__":
+    run(sums, f"chdb {chdb.__version__} (ClickHouse {chdb.engine_version})")

@@ -1,0 +1,132 @@
+"""Runs programs and tells what they took: seconds, the largest resident memory, processor time."""
+
+import os
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+_LOOK_SECONDS = 0.01
+_TICKS = os.sysconf("SC_CLK_TCK")
+_END_SECONDS = 30.0
+
+
+class BenchmarkError(Exception):
+    """Something could not be measured; the rest can."""
+
+
+class Usage(NamedTuple):
+    """Of one process, as last seen."""
+
+    peak_bytes: int = 0
+    """Mapped pages of files included."""
+    cpu_seconds: float = 0.0
+
+
+class Watch:
+    """Looks at processes until it is closed.
+
+    The kernel keeps the largest resident size itself, so looking seldom misses only what came since. What
+    `getrusage` tells is not taken: it counts the moment in which a child still is a copy of its parent.
+    """
+
+    def __init__(self, find: Callable[[], Mapping[str, int]]) -> None:
+        """`find` names the processes that are there now, by pid; it is asked each time."""
+        self.usage: dict[str, Usage] = {}
+        self._find = find
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.wait(_LOOK_SECONDS):
+            for name, pid in self._find().items():
+                if (seen := usage_of(pid)) is not None:
+                    self.usage[name] = seen
+
+
+def usage_of(pid: int) -> Usage | None:
+    """None for a process that has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")), None)
+    return None if peak is None else Usage(int(peak) << 10, (int(times[11]) + int(times[12])) / _TICKS)
+
+
+class Ran(NamedTuple):
+    code: int
+    seconds: float
+    """From the start of the process to its end."""
+    usage: Usage
+    output: str
+    errors: str
+
+
+def run_program(
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str] | None = None, seconds: float = 3600
+) -> Ran:
+    """Run a program to its end; end it when it takes longer than `seconds`."""
+    output, errors = folder / "output", folder / "errors"
+    with output.open("wb") as out, errors.open("wb") as err:
+        begun = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
+        try:
+            with Watch(lambda: {"it": process.pid}) as watch:
+                code = process.wait(seconds)
+                spent = time.perf_counter() - begun
+        finally:
+            end(process)
+    found = Ran(code, spent, watch.usage.get("it", Usage()), output.read_text(), errors.read_text(errors="replace"))
+    output.unlink()
+    errors.unlink()
+    return found
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = _END_SECONDS) -> None:
+    """Ask a process to stop, and kill it when it does not in time; harmless when it has ended."""
+    if process.poll() is None and seconds:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+class Spread(NamedTuple):
+    """Of the rounds."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        return cls(statistics.median(values), min(values), max(values))
+
+    def text(self, form: str) -> str:
+        """`4.1 (3.9 to 4.2)`; the median alone when the rounds agree or there was one."""
+        median, least, most = (format(each, form) for each in self)
+        return median if least == most else f"{median} ({least} to {most})"
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """Round by round, so that what slowed a round down slowed down both."""
+    return Spread.of([our / their for our, their in zip(ours, theirs, strict=True)])
