@@ -6,11 +6,11 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from daybook.domain.bucket import Bucket, BucketState, Sums, add_cells
+from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.position import Position
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import RedisUnavailableError, StoreUnavailableError
-from daybook.pipeline.element_reader import Applied, ElementReader
+from daybook.pipeline.element_reader import Applied, Changes, ElementReader
 from daybook.pipeline.stop import Backoff, StopToken
 from daybook.stores.archive import Archive
 from daybook.stores.hot_aggregates import BucketWrite, Commit, HotAggregates, LedgerMove
@@ -21,6 +21,7 @@ log = structlog.get_logger("aggregator")
 
 _ELEMENTS_PER_COMMIT = 4000
 _BYTES_PER_COMMIT = 8 << 20
+_NOTHING = Cell(0, 0)
 
 
 class Room(Protocol):
@@ -105,7 +106,7 @@ class Aggregator:
         """Read elements in a thread, with the ledgers of the sources that they speak of."""
         while True:
             applied = await asyncio.to_thread(
-                ElementReader(self._ledgers).apply, elements, max(1, self._max_buckets // 2)
+                ElementReader(self._ledgers, max(1, self._max_buckets // 2)).apply, elements
             )
             if not applied.unknown_sources:
                 return applied
@@ -117,11 +118,11 @@ class Aggregator:
                     self._ledgers[identifier] = Position(offset=-1)
 
     async def _commit(self, applied: Applied) -> None:
-        await self._hold(applied.sums)
+        await self._hold(applied.changes)
         if self._sequence is None:
             self._sequence = await self._hot.sequence()
         while True:
-            writes, after = await asyncio.to_thread(self._writes, applied.sums)
+            writes, after = await asyncio.to_thread(self._writes, applied.changes)
             commit = Commit(
                 sequence=self._sequence + 1,
                 trim=applied.elements,
@@ -138,20 +139,24 @@ class Aggregator:
                 break
             for bucket in stale:
                 del self._held[bucket]
-            await self._hold(applied.sums)
+            await self._hold(applied.changes)
         self._sequence += 1
         self._ledgers.update(applied.ledgers)
         self._held.update(after)
 
-    def _writes(self, sums: Sums) -> tuple[list[BucketWrite], dict[Bucket, _Held]]:
+    def _writes(self, changes: Changes) -> tuple[list[BucketWrite], dict[Bucket, _Held]]:
         writes: list[BucketWrite] = []
         after: dict[Bucket, _Held] = {}
-        for bucket, cells in sums.items():
+        for bucket, added in changes.items():
             resident, state = self._held[bucket]
-            totals: Sums = {bucket: dict(state.cells)}
-            add_cells(totals, bucket, cells.items())
-            full = BucketState(state.version + 1, totals[bucket])
-            changed = full if resident is None else _only(full, cells)
+            cells = dict(state.cells)
+            for method, units, transactions in added:
+                held = cells.get(method, _NOTHING)
+                cells[method] = Cell(held.units + units, held.transactions + transactions)
+            full = BucketState(state.version + 1, cells)
+            changed = full
+            if resident is not None:
+                changed = BucketState(full.version, {method: cells[method] for method, _, _ in added})
             writes.append(BucketWrite(bucket, resident, changed))
             after[bucket] = _Held(full.version, full)
         return writes, after
@@ -172,7 +177,3 @@ class Aggregator:
             archived = await self._archive.load(cold)
             for bucket in cold:
                 self._held[bucket] = _Held(None, archived.get(bucket, BucketState(0, {})))
-
-
-def _only(full: BucketState, cells: Iterable[str]) -> BucketState:
-    return BucketState(full.version, {method: full.cells[method] for method in cells})

@@ -4,22 +4,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from daybook.domain.bucket import TYPES, Sums, add_cells
+import numpy as np
+
+from daybook.domain.bucket import Bucket
 from daybook.domain.element import BATCH_MARK
 from daybook.domain.position import Position, Reject, raw_text
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.sources.batch_codec import decode
+from daybook.sources.cell_columns import MAX_TRANSACTIONS, CellColumns, joined
 from daybook.sources.queue_json import fold_lines, lines_of
 from daybook.stores.transaction_queue import Element, Oversized
 
-_JSON_ELEMENTS_TOGETHER = 1000
+_JSON_ELEMENTS_TOGETHER = 4000
+_CELLS_PER_COMMIT = 200_000
+
+
+Changes = dict[Bucket, list[tuple[str, int, int]]]
+"""By bucket: payment method, units and transactions to add."""
 
 
 @dataclass
 class Applied:
-    """The first `elements` of a run; the sums are to be added once, together with the ledgers."""
+    """The first `elements` of a run; the changes are to be added once, together with the ledgers."""
 
-    sums: Sums = field(default_factory=dict)
+    changes: Changes = field(default_factory=dict)
     ledgers: dict[str, Position] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     elements: int = 0
@@ -36,22 +44,43 @@ class ElementReader:
     read is rejected, with its reason. A ledger with offset -1 stands for a source that nobody knows.
     """
 
-    def __init__(self, ledgers: Mapping[str, Position]) -> None:
-        self._ledgers = ledgers
+    def __init__(self, ledgers: Mapping[str, Position], max_buckets: int) -> None:
+        """Once `max_buckets` are touched, no further elements are read."""
+        self._ledgers, self._max_buckets = ledgers, max_buckets
         self._applied = Applied()
+        self._parts: list[CellColumns] = []
+        self._buckets = np.zeros(0, np.int64)
+        self._cells = self._transactions = 0
 
-    def apply(self, elements: Sequence[Element], max_buckets: int) -> Applied:
-        """The first elements, one at least, until they touch more than `max_buckets`."""
+    def apply(self, elements: Sequence[Element]) -> Applied:
+        """The first elements, one at least."""
+        self._read(elements)
+        self._applied.changes = dict(joined(self._parts).by_bucket())
+        return self._applied
+
+    def _read(self, elements: Sequence[Element]) -> None:
         for is_json, run in groupby(elements, _is_json):
             for part in _parts(list(run), _JSON_ELEMENTS_TOGETHER if is_json else 1):
-                if self._applied.elements and len(self._applied.sums) > max_buckets:
-                    return self._applied
-                if is_json:
-                    self._add_json([element for element in part if isinstance(element, bytes)])
-                else:
-                    self._add_batch(part[0])
-                self._applied.elements += len(part)
-        return self._applied
+                if self._is_full():
+                    return
+                taken = self._add_json(part) if is_json else self._add_batch(part[0])
+                self._applied.elements += taken
+                if taken < len(part):
+                    return
+
+    def _is_full(self) -> bool:
+        return (
+            len(self._buckets) > self._max_buckets
+            or self._cells > _CELLS_PER_COMMIT
+            or self._transactions > MAX_TRANSACTIONS
+        )
+
+    def _add_cells(self, cells: CellColumns) -> None:
+        if len(cells.days):
+            self._parts.append(cells)
+            self._buckets = np.union1d(self._buckets, cells.buckets())
+            self._cells += len(cells.days)
+            self._transactions += int(cells.transactions.max())
 
     def _ledger(self, source: str) -> Position:
         position = self._applied.ledgers.get(source) or self._ledgers.get(source)
@@ -60,50 +89,51 @@ class ElementReader:
             return Position()
         return position
 
-    def _add_batch(self, element: Element) -> None:
+    def _add_batch(self, element: Element) -> int:
         if isinstance(element, Oversized):
             self._reject(element.beginning, f"element is too large: {element.length} bytes")
-            return
+            return 1
         self._applied.batch_bytes += len(element)
         try:
             batch = decode(element)
         except ValueError as error:
             self._reject(element, str(error))
-            return
+            return 1
         header = batch.header
         ledger = self._ledger(header.source)
         if 0 <= header.end.offset <= ledger.offset:
-            return
+            return 1
         if ledger.offset < 0 or header.start != ledger.offset:
             self._reject(element, f"batch does not continue source {header.source!r}")
-            return
-        self._add_sums(batch.sums)
+            return 1
+        self._add_cells(batch.cells)
         self._applied.ledgers[header.source] = header.end
+        return 1
 
-    def _add_json(self, elements: Sequence[bytes]) -> None:
-        lines = [line for element in elements for line in lines_of(element)]
+    def _add_json(self, part: Sequence[Element]) -> int:
+        """As many of the elements as touch few enough buckets, one at least; how many."""
+        elements = [element for element in part if isinstance(element, bytes)]
+        while True:
+            lines = [line for element in elements for line in lines_of(element)]
+            folded = fold_lines(lines)
+            if len(elements) == 1 or len(folded.cells.buckets()) <= self._max_buckets:
+                break
+            elements = elements[: len(elements) // 2]
         position = self._ledger(QUEUE_SOURCE)
-        folded = fold_lines(lines)
-        self._add_sums(folded.sums)
+        self._add_cells(folded.cells)
         self._applied.rejects += [
             Reject(QUEUE_SOURCE, position.rows + index + 1, raw_text(lines[index]), reason)
             for index, reason in folded.rejected
         ]
-        totals = dict.fromkeys(TYPES, 0)
-        for bucket, cells in folded.sums.items():
-            totals[bucket.type] += sum(cell.units for cell in cells.values())
         self._applied.ledgers[QUEUE_SOURCE] = position.advanced(
             size=len(elements),
             lines=len(lines),
             rows=len(lines),
             rejected=len(folded.rejected),
             digest="",
-            **totals,
+            **folded.cells.totals(),
         )
-
-    def _add_sums(self, sums: Sums) -> None:
-        for bucket, cells in sums.items():
-            add_cells(self._applied.sums, bucket, cells.items())
+        return len(elements)
 
     def _reject(self, element: bytes, reason: str) -> None:
         """An element that is no transaction, as one row of the queue's own source."""

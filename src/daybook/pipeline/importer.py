@@ -257,7 +257,7 @@ class Importer:
         """Push one piece, waiting while the queue is full; False when the stop came first."""
         start = file.position.offset
         end = piece.folded.advance(file.position, piece.digest)
-        element = await asyncio.to_thread(encode, BatchHeader(file.source, start, end), piece.folded.sums)
+        element = await asyncio.to_thread(encode, BatchHeader(file.source, start, end), piece.folded.cells)
         while True:
             answer = await self._context.queue.enqueue(file.source, start, end, element, piece.folded.rejects)
             if answer.ok or answer.moved_to == end.offset:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from daybook.domain.position import Position
+from daybook.sources.cell_columns import empty
 from daybook.sources.fold import Folded, Limits, fold_within, overlong
 from daybook.sources.pacing import paced
 from daybook.sources.reader import Block, BlockReader
@@ -57,7 +58,7 @@ class Pieces(NamedTuple):
         if position.offset == 0:
             digest = await asyncio.to_thread(self.reader.pass_header, self.header.size)
             line = self.header.lines
-            yield Piece(Folded({}, [], rows=0, lines=line, size=self.header.size), digest)
+            yield Piece(Folded(empty(), [], rows=0, lines=line, size=self.header.size), digest)
         paces = speed > 0 and self.header.layout.sleep_ms is not None
         async with aclosing(self._at_pace(line, speed) if paces else self._at_full_speed(line)) as pieces:
             async for piece in pieces:

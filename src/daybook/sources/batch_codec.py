@@ -1,21 +1,24 @@
 """The queue element that the importer pushes: an Arrow IPC stream of one folded run of records.
 
-Columns: `Day` (date), `Type` (`deposits`/`withdrawals`), `PaymentMethod`, `Amount` (decimal, 8 places, the
-sum), `Transactions` (count), and `Batch`, which is null but in the first row: that row carries the
-`BatchHeader` as JSON and nothing else.
+One row. `Batch` is the `BatchHeader` as JSON; the other columns are lists of equal length with one entry a cell:
+`Day`, `Type` (0 deposits, 1 withdrawals), `PaymentMethod` (index in the header's `methods`), the amount in
+units of 10^-8 as `High` * 2^32 + `Low`, and the number of `Transactions`.
 """
 
 import io
-from typing import TYPE_CHECKING
+from typing import Any
 
 import msgspec
+import numpy as np
 
-from daybook.domain.bucket import TYPES, Bucket, Cell, Sums
-from daybook.domain.money import DECIMALS, to_decimal, units_of_sum
+from daybook.domain.bucket import TYPES
 from daybook.domain.position import Position
+from daybook.domain.transaction import MAX_METHOD_LENGTH
+from daybook.sources.cell_columns import HIGH_OF_ONE, LOW, MAX_TRANSACTIONS, CellColumns
 
-if TYPE_CHECKING:
-    import polars as pl
+_DAYS_BEFORE_1970 = 719_163
+_LAST_DAY = 3_652_059
+"""31 December 9999."""
 
 
 class BatchHeader(msgspec.Struct, frozen=True):
@@ -24,43 +27,37 @@ class BatchHeader(msgspec.Struct, frozen=True):
     """Byte offset of the first record."""
     end: Position
     """Of the whole source, after the last record."""
+    methods: list[str] = []
 
 
 class Batch(msgspec.Struct, frozen=True):
     header: BatchHeader
-    sums: Sums
+    cells: CellColumns
 
 
-def _schema() -> "dict[str, pl.DataType | type[pl.DataType]]":
+def _schema() -> dict[str, Any]:
     import polars as pl  # noqa: PLC0415 - a quarter second that the start of a service need not wait
 
-    amount = pl.Decimal(38, DECIMALS)
-    text = dict.fromkeys(("Batch", "Type", "PaymentMethod"), pl.String)
-    return {**text, "Day": pl.Date, "Amount": amount, "Transactions": pl.Int64}
+    cells = {"Day": pl.Date, "Type": pl.UInt8, "PaymentMethod": pl.UInt32}
+    numbers = dict.fromkeys(("High", "Low", "Transactions"), pl.Int64)
+    return {"Batch": pl.String} | {name: pl.List(kind) for name, kind in (cells | numbers).items()}
 
 
-def encode(header: BatchHeader, sums: Sums) -> bytes:
+def encode(header: BatchHeader, cells: CellColumns) -> bytes:
     import polars as pl  # noqa: PLC0415
 
-    schema = _schema()
-    cells = [
-        (bucket.day, bucket.type, method, to_decimal(cell.units), cell.transactions)
-        for bucket, methods in sums.items()
-        for method, cell in methods.items()
-    ]
-    days, types, methods, amounts, counts = zip(*cells, strict=True) if cells else ((),) * 5
-    frame = pl.DataFrame(
-        {
-            "Batch": pl.Series([msgspec.json.encode(header).decode(), *([None] * len(cells))], dtype=pl.String),
-            "Day": pl.Series([None, *days], dtype=pl.String).str.to_date("%Y-%m-%d"),
-            "Type": pl.Series([None, *types], dtype=pl.String),
-            "PaymentMethod": pl.Series([None, *methods], dtype=pl.String),
-            "Amount": pl.Series([None, *amounts], dtype=schema["Amount"]),
-            "Transactions": pl.Series([None, *counts], dtype=pl.Int64),
-        }
-    )
+    header = msgspec.structs.replace(header, methods=cells.names)
+    columns = {
+        "Day": (cells.days - _DAYS_BEFORE_1970).astype("M8[D]"),
+        "Type": cells.types.astype(np.uint8),
+        "PaymentMethod": cells.methods.astype(np.uint32),
+        "High": cells.high,
+        "Low": cells.low,
+        "Transactions": cells.transactions,
+    }
+    lists = {name: pl.Series(np.ascontiguousarray(column)).implode() for name, column in columns.items()}
     stream = io.BytesIO()
-    frame.write_ipc_stream(stream)
+    pl.DataFrame({"Batch": [msgspec.json.encode(header).decode()], **lists}, schema=_schema()).write_ipc_stream(stream)
     return stream.getvalue()
 
 
@@ -70,19 +67,32 @@ def decode(element: bytes) -> Batch:
 
     schema = _schema()
     try:
-        frame = pl.read_ipc_stream(io.BytesIO(element))
-        if dict(frame.schema) != schema or frame.height == 0:
+        frame = pl.read_ipc_stream(element)
+        if dict(frame.schema) != schema or frame.height != 1:
             raise ValueError("Arrow stream has other columns than a batch")
         header = msgspec.json.decode(frame["Batch"][0] or "", type=BatchHeader)
     except (pl.exceptions.PolarsError, OSError, msgspec.MsgspecError) as error:
         raise ValueError(f"not a batch: {error}") from error
-    rows = frame.slice(1)
-    if any(rows[name].null_count() for name in schema if name != "Batch"):
+    columns = [frame[name][0] for name in schema if name != "Batch"]
+    if any(column is None or column.null_count() for column in columns):
         raise ValueError("batch has an empty cell")
-    sums: Sums = {}
-    columns = rows.select(pl.col("Day").dt.to_string("%Y-%m-%d"), "Type", "PaymentMethod", "Amount", "Transactions")
-    for day, kind, method, amount, count in columns.iter_rows():
-        if kind not in TYPES:
-            raise ValueError(f"batch has an unknown type {kind!r}")
-        sums.setdefault(Bucket(day, kind), {})[method] = Cell(units_of_sum(amount), count)
-    return Batch(header, sums)
+    days, *others = (column.to_physical().to_numpy().astype(np.int64) for column in columns)
+    cells = CellColumns(header.methods, days + _DAYS_BEFORE_1970, *others)
+    _check(cells)
+    return Batch(header, cells)
+
+
+def _check(cells: CellColumns) -> None:
+    """Raises ValueError where a batch cannot be one that was folded from valid rows."""
+    if len({len(column) for column in cells[1:]}) != 1:
+        raise ValueError("batch has columns of different lengths")
+    good = (
+        (cells.days >= 1) & (cells.days <= _LAST_DAY)
+        & (cells.types < len(TYPES)) & (cells.methods < len(cells.names))
+        & (cells.low >= 0) & (cells.low <= LOW) & (cells.high >= 0) & (cells.high + cells.low > 0)
+        & (cells.transactions >= 1) & (cells.transactions <= MAX_TRANSACTIONS)
+    )  # fmt: skip
+    if not good.all() or (cells.high >= HIGH_OF_ONE * cells.transactions).any():
+        raise ValueError("batch has a cell that no rows add up to")
+    if not all(1 <= len(name) <= MAX_METHOD_LENGTH for name in cells.names):
+        raise ValueError("batch has a payment method that is none")

@@ -4,13 +4,14 @@ It knows no rule of its own: a row is sure only when it has the commonest form o
 `records.parse_row` accepts too; all other lines are left to that reference.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from daybook.domain.bucket import Bucket, Cell, Sums
 from daybook.domain.money import DECIMALS
-from daybook.domain.transaction import MAX_METHOD_LENGTH, TransactionType, check_payment_method, parse_day
+from daybook.domain.transaction import MAX_METHOD_LENGTH, check_payment_method
+from daybook.sources.cell_columns import HIGH_BITS, LOW, CellColumns, empty, joined
 from daybook.sources.records import Layout
 from daybook.sources.words import (
     WORD,
@@ -29,7 +30,6 @@ from daybook.sources.words import (
 )
 
 _NEWLINE, _COMMA, _DOT, _RETURN, _FIRST_NON_ASCII = 0x0A, 0x2C, 0x2E, 0x0D, 0x80
-_TYPES = (TransactionType.DEPOSIT, TransactionType.WITHDRAWAL)
 _WHOLE_DIGITS = 10
 """More would not fit 63 bits in units of 10^-8."""
 _DECIMALS_BY_FREQUENCY = (2, 1, 8, 7, 6, 5, 4, 3)
@@ -37,15 +37,21 @@ _HASH_BITS, _HASH_ROUNDS = 14, 16
 _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _FRACTION_UNITS = np.array([10 ** (DECIMALS - count) for count in range(DECIMALS + 1)], np.int64)
 _FIRST_PAIR = np.uint64(0xFFFF)
-_LOW = np.int64((1 << 32) - 1)
-_MAX_ROWS = 1 << 21
-"""More could make the sums of doubles in `_add_up` inexact."""
+_CHUNK_BYTES = 1 << 20
+_DAYS_IN_TABLE = 1 << 13
+_DAYS_BEFORE_1970 = 719_162
+_MONTHS_BEFORE_1970 = 12 * 1970 + 1
+_FIRST_DAY = (12 * 1 + 1) * 32 + 1
+"""1 January of the year 1."""
+_SOME_DAY = np.uint64(_FIRST_DAY)
+_NONE = np.zeros(0, np.int64)
 
 
 class FastFold(NamedTuple):
-    sums: Sums
+    cells: CellColumns
+    """What the sure rows add up to, one part a chunk."""
     rows: int
-    """Rows in `sums`."""
+    """Rows in `cells`."""
     doubtful: list[int]
     """Indexes of the block's lines that the reference must judge, ascending."""
 
@@ -67,24 +73,46 @@ class _Coded(NamedTuple):
 
 def fold_columns(block: bytes, layout: Layout) -> FastFold:
     """Sums of the sure rows of a block that has no quote and ends with a line end."""
-    words = Words(block)
+    parts: list[CellColumns] = []
+    doubtful: list[int] = []
+    rows = lines = 0
+    for chunk in _chunks(block):
+        cells, number, good, bad = _fold_chunk(chunk, layout)
+        parts.append(cells)
+        doubtful += (lines + bad).tolist()
+        rows += good
+        lines += number
+    return FastFold(joined(parts), rows, doubtful)
+
+
+def _chunks(block: bytes) -> Iterator[bytes]:
+    """Whole lines, so many that their columns fit a processor's cache."""
+    start = 0
+    while start < len(block):
+        end = block.rfind(b"\n", start, start + _CHUNK_BYTES) + 1 or block.index(b"\n", start) + 1
+        yield block[start:end]
+        start = end
+
+
+def _fold_chunk(chunk: bytes, layout: Layout) -> tuple[CellColumns, int, int, Indexes]:
+    """What its sure rows add up to, the number of lines and of sure rows, and the indexes of the other lines."""
+    words = Words(chunk)
     line_ends, lines, columns = _split(words, layout.width)
     days, sure = _days(words, columns[layout.timestamp])
     types, known = _types(words, columns[layout.type])
-    sure &= known & _is_utf8(block, words, line_ends)[lines]
+    sure &= known & _is_utf8(chunk, words, line_ends)[lines]
     methods = _methods(words, columns[layout.payment_method])
     units, known = _amounts(words, columns[layout.amount])
     sure &= known & methods.sure
     codes = methods.codes
     if not sure.all():
         lines, days, types, codes, units = (part[sure] for part in (lines, days, types, codes, units))
-    sums, refused = _add_up(days, types, codes, units, methods.values)
-    counted = np.delete(lines, refused) if len(refused) else lines
-    if len(counted) == len(line_ends):
-        return FastFold(sums, len(counted), [])
+    cells = _add_up(days, types, codes, units, methods.values)
+    if len(lines) == len(line_ends):
+        return cells, len(lines), len(lines), _NONE
     doubtful = np.ones(len(line_ends), np.bool_)
-    doubtful[counted] = False
-    return FastFold(sums, len(counted), np.flatnonzero(doubtful).tolist())
+    doubtful[lines] = False
+    return cells, len(line_ends), len(lines), np.flatnonzero(doubtful)
 
 
 def _split(words: Words, width: int) -> tuple[Indexes, Indexes, list[_Column]]:
@@ -116,7 +144,7 @@ def _is_utf8(block: bytes, words: Words, line_ends: Indexes) -> Mask:
 
 
 def _days(words: Words, column: _Column) -> tuple[Indexes, Mask]:
-    """Days as `(12 * year + month) * 32 + day`, and which timestamps read like 2026-01-15T10:30:00."""
+    """Days as ordinals, and which timestamps read like 2026-01-15T10:30:00 and name a day that exists."""
     start = column.start
     date, sure = digits_in(words.at(start), b"0000-00-")
     day_and_time, good = digits_in(words.at(start + 8), b"00T00:00")
@@ -127,7 +155,23 @@ def _days(words: Words, column: _Column) -> tuple[Indexes, Mask]:
     years = date // 10_000
     months = (date - years * 10_000) // 10
     sure &= (months - 1 < 12) & (day - 1 < 31)  # noqa: PLR2004 - a calendar; 0 - 1 is a very large number
-    return ((12 * years + months) * 32 + day).astype(np.int64), sure
+    codes = np.where(sure, (12 * years + months) * 32 + day, _SOME_DAY).astype(np.int64)
+    if not len(codes):
+        return codes, sure
+    oldest, newest = int(codes.min()), int(codes.max())
+    if newest - oldest < _DAYS_IN_TABLE:
+        ordinals = _ordinals(np.arange(oldest, newest + 1))[codes - oldest]
+    else:
+        ordinals = _ordinals(codes)
+    return ordinals, sure & (ordinals > 0)
+
+
+def _ordinals(codes: Indexes) -> Indexes:
+    """Of days given as `(12 * year + month) * 32 + day`; 0 for one that does not exist."""
+    months, days = (codes >> 5) - _MONTHS_BEFORE_1970, codes & 31
+    begin, end = (month.view("M8[M]").astype("M8[D]").view(np.int64) for month in (months, months + 1))
+    ordinals = begin + days + _DAYS_BEFORE_1970
+    return np.where((days > 0) & (begin + days <= end) & (codes >= _FIRST_DAY), ordinals, 0)
 
 
 def _types(words: Words, column: _Column) -> tuple[Indexes, Mask]:
@@ -228,48 +272,25 @@ def _amounts(words: Words, column: _Column) -> tuple[Indexes, Mask]:
     return units, sure & (units > 0)
 
 
-def _add_up(days: Indexes, types: Indexes, methods: Indexes, units: Indexes, names: list[str]) -> tuple[Sums, Indexes]:
-    """Exact sums of the rows whose day exists, and the indexes of the other rows.
+def _add_up(days: Indexes, types: Indexes, methods: Indexes, units: Indexes, names: list[str]) -> CellColumns:
+    """Exact sums of rows; the rows themselves when they have nearly as many cells.
 
     Sums of doubles are exact here: they add up whole numbers and stay below 2^53, because the units are
-    taken apart into 32 low bits and at most 31 high ones, and a block has fewer than 2^21 rows.
+    taken apart into 32 low bits and at most 31 high ones, and a chunk has fewer than 2^21 rows.
     """
     if not len(days):
-        return {}, np.arange(0)
-    if len(days) >= _MAX_ROWS:
-        raise AssertionError(f"a block has {len(days)} rows, {_MAX_ROWS - 1} at most can be added up exactly")
-    width = 2 * max(1, len(names))
-    oldest = int(days.min())
-    places = (days - oldest) * width + types * (width // 2) + methods
-    keys: Indexes | None = None
-    if int(places.max()) > 4 * len(places) + (1 << 16):
-        keys, places = np.unique(places, return_inverse=True)
+        return empty()
+    high, low = units >> HIGH_BITS, units & LOW
+    oldest, number_of_names = int(days.min()), max(1, len(names))
+    places = ((days - oldest) * 2 + types) * number_of_names + methods
+    if int(places.max()) > len(places):
+        return CellColumns(names, days, types, methods, high, low, np.ones(len(days), np.int64))
     counts = np.bincount(places)
-    low = np.bincount(places, weights=(units & _LOW).astype(np.float64))
-    high = np.bincount(places, weights=(units >> 32).astype(np.float64))
-    sums: Sums = {}
-    refused = []
-    days_known: dict[int, str | None] = {}
-    for place in np.flatnonzero(counts).tolist():
-        key = place if keys is None else int(keys[place])
-        number_of_day, rest = divmod(key, width)
-        kind, method = divmod(rest, width // 2)
-        if number_of_day not in days_known:
-            days_known[number_of_day] = _day(oldest + number_of_day)
-        day = days_known[number_of_day]
-        if day is None:
-            refused.append(place)
-            continue
-        cell = Cell((int(high[place]) << 32) + int(low[place]), int(counts[place]))
-        sums.setdefault(Bucket(day, _TYPES[kind].plural), {})[names[method]] = cell
-    return sums, np.flatnonzero(np.isin(places, refused)) if refused else np.arange(0)
-
-
-def _day(code: int) -> str | None:
-    """The day of a code of `_days`; None if there is no such day."""
-    months, day = divmod(code, 32)
-    year, month = divmod(months - 1, 12)
-    try:
-        return parse_day(f"{year:04d}-{month + 1:02d}-{day:02d}")
-    except ValueError:
-        return None
+    lows = np.bincount(places, weights=low.astype(np.float64)).astype(np.int64)
+    highs = np.bincount(places, weights=high.astype(np.float64)).astype(np.int64)
+    found = np.flatnonzero(counts)
+    counts, lows, highs = counts[found], lows[found], highs[found]
+    buckets, codes = np.divmod(found, number_of_names)
+    return CellColumns(
+        names, oldest + (buckets >> 1), buckets & 1, codes, highs + (lows >> HIGH_BITS), lows & LOW, counts
+    )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
 from daybook.domain.position import Position, Reject, raw_text
+from daybook.sources.cell_columns import CellColumns, empty, from_sums, joined
 from daybook.sources.fast_columns import FastFold, fold_columns
 from daybook.sources.reader import MAX_LINE_BYTES
 from daybook.sources.records import Layout, Record, aligned_end, parse_row, record_at, records, split_lines
@@ -21,7 +22,7 @@ class Limits(NamedTuple):
 class Folded(NamedTuple):
     """A run of whole records: its exact sums, its rejects, its extent."""
 
-    sums: Sums
+    cells: CellColumns
     rejects: list[Reject]
     rows: int
     """Records, the rejected ones included."""
@@ -30,16 +31,13 @@ class Folded(NamedTuple):
     """Bytes."""
 
     def advance(self, start: Position, digest: str) -> Position:
-        totals = dict.fromkeys(("deposits", "withdrawals"), 0)
-        for bucket, cells in self.sums.items():
-            totals[bucket.type] += sum(cell.units for cell in cells.values())
         return start.advanced(
             size=self.size,
             lines=self.lines,
             rows=self.rows,
             rejected=len(self.rejects),
             digest=digest,
-            **totals,
+            **self.cells.totals(),
         )
 
 
@@ -53,7 +51,7 @@ def fold_within(
     if stopped is not None and stopped.is_set():
         return []
     folded = fold(block, layout, source, line)
-    if len(folded.sums) <= limits.buckets and len(folded.rejects) <= limits.rejects:
+    if len(folded.cells.buckets()) <= limits.buckets and len(folded.rejects) <= limits.rejects:
         return [folded]
     middle = aligned_end(block[: len(block) // 2], final=False) or len(next(records(block, final=True)).raw)
     if middle == len(block):
@@ -66,7 +64,7 @@ def fold_within(
 def overlong(beginning: bytes, size: int, source: str, line: int) -> Folded:
     """A line that is too long to be held, as the one reject that it is."""
     reason = f"line is longer than {MAX_LINE_BYTES} bytes: {size}"
-    return Folded({}, [Reject(source, line + 1, raw_text(beginning), reason)], rows=1, lines=1, size=size)
+    return Folded(empty(), [Reject(source, line + 1, raw_text(beginning), reason)], rows=1, lines=1, size=size)
 
 
 def fold(block: bytes, layout: Layout, source: str, line: int) -> Folded:
@@ -82,7 +80,7 @@ def fold(block: bytes, layout: Layout, source: str, line: int) -> Folded:
             judged.add_record(_record(every_line, index), index)
     else:
         _fold_quoted(split_lines(block), layout, judged)
-    return Folded(judged.sums, judged.sorted_rejects(), judged.rows, lines, len(block))
+    return Folded(judged.cells(), judged.sorted_rejects(), judged.rows, lines, len(block))
 
 
 def _fold_quoted(lines: list[bytes], layout: Layout, judged: "_Judged") -> None:
@@ -119,14 +117,14 @@ class _Judged:
         self.layout = layout
         self.source = source
         self.line = line
-        self.sums: Sums = {}
         self.rows = 0
+        self._sure: list[CellColumns] = []
+        self._sums: Sums = {}
         self.rejects: list[Reject] = []
 
     def add_sure(self, fast: FastFold) -> None:
         self.rows += fast.rows
-        for bucket, cells in fast.sums.items():
-            add_cells(self.sums, bucket, cells.items())
+        self._sure.append(fast.cells)
 
     def add_record(self, record: Record, index: int) -> None:
         if record.fields is None and not record.reason:
@@ -140,7 +138,11 @@ class _Judged:
             number = self.line + index + 1
             self.rejects.append(Reject(self.source, number, raw_text(record.raw), str(error)))
         else:
-            add_cells(self.sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
+            add_cells(self._sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
+
+    def cells(self) -> CellColumns:
+        judged = [from_sums(self._sums)] if self._sums else []
+        return joined([*self._sure, *judged]) if judged or len(self._sure) > 1 else (self._sure or [empty()])[0]
 
     def sorted_rejects(self) -> list[Reject]:
         return sorted(self.rejects, key=lambda reject: reject.line)

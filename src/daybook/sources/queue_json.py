@@ -8,6 +8,7 @@ import msgspec
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
 from daybook.domain.money import parse_amount, parse_number
 from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
+from daybook.sources.cell_columns import CellColumns, empty, from_sums, joined
 from daybook.sources.fast_columns import fold_columns
 from daybook.sources.records import Layout
 
@@ -22,7 +23,7 @@ class QueueTransaction(msgspec.Struct):
 class FoldedLines(NamedTuple):
     """What lines of JSON add up to."""
 
-    sums: Sums
+    cells: CellColumns
     rejected: list[tuple[int, str]]
     """Index of the line, and the reason, ascending."""
 
@@ -54,13 +55,15 @@ def fold_lines(lines: Sequence[bytes]) -> FoldedLines:
             index_of.append(index)
     block = "".join(rows).encode()
     sums: Sums = {}
+    sure = empty()
     if block.count(b"\n") != len(rows):
         doubtful = list(range(len(lines)))
     elif rows:
         fast = fold_columns(block, _LAYOUT)
-        sums = fast.sums
+        sure = fast.cells
         doubtful = sorted(doubtful + [index_of[row] for row in fast.doubtful])
-    return FoldedLines(sums, list(_judge(lines, doubtful, sums)))
+    rejected = list(_judge(lines, doubtful, sums))
+    return FoldedLines(joined([sure, from_sums(sums)]) if sums else sure, rejected)
 
 
 def _judge(lines: Sequence[bytes], doubtful: Sequence[int], sums: Sums) -> Iterator[tuple[int, str]]:
