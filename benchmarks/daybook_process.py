@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import oracle
 from benchmarks.files import DataFile
-from benchmarks.measure import BenchmarkError, Usage, Watch, end
+from benchmarks.measure import BenchmarkError, Usage, Watch, children, end, together
 from benchmarks.oracle import Key, Verdict
 
 DAYBOOK = (sys.executable, "-m", "daybook")
@@ -51,7 +51,9 @@ def environment(**settings: Setting) -> dict[str, str]:
 
 class Imported(NamedTuple):
     seconds: float
-    """From the start of the process to its end, by when all totals are committed and dumped."""
+    """Of the work alone: from the command's first call until all is committed, dumped and the server has ended."""
+    whole_seconds: float
+    """From the start of the process to its end."""
     service: Usage
     valkey: Usage
 
@@ -59,13 +61,15 @@ class Imported(NamedTuple):
 def import_files(files: Sequence[Path], data_dir: Path, **settings: Setting) -> Imported:
     """`daybook import --replay-speed 0`; raises BenchmarkError when it fails."""
     begun = time.perf_counter()
-    with started(data_dir, "import", "--replay-speed", "0", *map(str, files), **settings) as process:
+    command = (sys.executable, "-m", "benchmarks.programs.timed_import", *map(str, files))
+    with started(data_dir, command=command, **settings) as process:
         with Watch(lambda: _pids(process.pid, data_dir)) as watch:
             code = process.wait(_IMPORT_SECONDS)
-            seconds = time.perf_counter() - begun
+            whole = time.perf_counter() - begun
         if code:
             raise BenchmarkError(f"daybook import ended with {code}: {_log(data_dir)}")
-    return Imported(seconds, watch.usage["service"], watch.usage.get("valkey", Usage()))
+    seconds = float((data_dir.parent / "output").read_text().split()[-1])
+    return Imported(seconds, whole, together(watch.usage, "service"), watch.usage.get("valkey", Usage()))
 
 
 def check(data_dir: Path, file: DataFile) -> Verdict:
@@ -85,12 +89,14 @@ def check(data_dir: Path, file: DataFile) -> Verdict:
 
 
 @contextmanager
-def started(data_dir: Path, *words: str, **settings: Setting) -> Iterator[subprocess.Popen[bytes]]:
-    """A command on a data directory; its output goes to files beside that. Ended when the block is left."""
+def started(
+    data_dir: Path, *words: str, command: Sequence[str] = (), **settings: Setting
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`daybook` with these words, or another command, on a data directory; its output goes to files beside that. Ended when the block is left."""
     beside = data_dir.parent
     with (beside / "output").open("wb") as output, (beside / "log").open("ab") as log:
         process = subprocess.Popen(
-            [*DAYBOOK, *words],
+            command or [*DAYBOOK, *words],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=log,
@@ -177,8 +183,11 @@ def _is_gone(pid: int) -> bool:
 
 
 def _pids(service: int, data_dir: Path) -> Mapping[str, int]:
+    """The service, its other processes but the server, and the server."""
     server = _server(data_dir)
-    return {"service": service} | ({"valkey": int(server["pid"])} if server else {})
+    valkey = int(server["pid"]) if server else None
+    found = {"service": service} | {f"service {pid}": pid for pid in children(service) if pid != valkey}
+    return found | ({"valkey": valkey} if valkey else {})
 
 
 def _server(data_dir: Path) -> dict[str, Any]:

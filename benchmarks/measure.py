@@ -70,6 +70,27 @@ def usage_of(pid: int) -> Usage | None:
     return None if peak is None else Usage(int(peak) << 10, (int(times[11]) + int(times[12])) / _TICKS)
 
 
+def children(pid: int) -> list[int]:
+    """Processes that a process has started, as far as they still are there."""
+    try:
+        return [int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in _words(task / "children")]
+    except OSError:
+        return []
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
+def together(usage: Mapping[str, Usage], prefix: str) -> Usage:
+    """The sum of all processes whose name begins so: more than they ever had at one moment."""
+    found = [each for name, each in usage.items() if name.startswith(prefix)]
+    return Usage(sum(each.peak_bytes for each in found), sum(each.cpu_seconds for each in found))
+
+
 class Ran(NamedTuple):
     code: int
     seconds: float

@@ -22,10 +22,11 @@ Every system gets the same generated file (`daybook generate`), which is in the 
 after round. Rates are medians with the lowest and the highest. A ratio is taken within each round, so on a busy
 machine read the ratios.
 
-Daybook's time is that of the whole command `daybook import`: start of the interpreter and of the embedded Valkey
-(append-only file on, synced every second), the check of every row, commits, the last dump into SQLite, the server's
-end. The others' time is that of their work alone, without interpreter, imports and start-up, and none of them checks
-rows. Peak memory is the largest resident size of the process, mapped pages of files included.
+All times are those of the work alone, without the start of the interpreter and the loading of packages. Daybook's is
+that of `daybook import`: start of the embedded Valkey (append-only file, synced at every write) and of the folding
+processes, the check of every row, commits, the last dump into SQLite, the server's end. None of the others checks rows.
+Peak memory is the largest resident size, mapped pages of files included; Daybook's is that of all its processes
+but the server, added up.
 
 Each answer is compared with sums in whole cents that share no code with any of them.\
 """

@@ -1,7 +1,7 @@
 """The way of the system that Daybook replaces: one row at a time through a Redis list into Redis hashes.
 
 An importer pushes each row as JSON, an aggregator pops one (`BRPOP`) and adds it (`HINCRBYFLOAT`), both on
-one event loop, on the same embedded server, as durable as Daybook's.
+one event loop, on the same embedded server, whose append-only file is synced every second.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ async def _sums(file: Path, folder: Path) -> list[Row]:
     async with EmbeddedValkey(folder) as server:
         client: Any = Redis(unix_socket_path=str(server.socket), protocol=2)
         try:
+            await client.config_set("appendfsync", "everysec")
             await asyncio.gather(_import(client, file), _aggregate(client))
             return await _totals(client)
         finally:

@@ -14,6 +14,7 @@ from daybook.embedded.data_dir import DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
 from daybook.errors import ConfigurationError
 from daybook.pipeline.dumper import Retention
+from daybook.pipeline.folding import Folding
 from daybook.pipeline.import_manager import ImportManager
 from daybook.pipeline.importer import ImportContext, ImportOptions
 from daybook.pipeline.lane import Lane, LaneSettings
@@ -104,7 +105,9 @@ def _archive(settings: Settings) -> Archive:
     return MongoArchive(settings.mongo_uri.get_secret_value(), settings.mongo_database)
 
 
-def import_context(settings: Settings, stores: Stores, *, complete: bool = False) -> ImportContext:
+@asynccontextmanager
+async def importing(settings: Settings, stores: Stores, *, complete: bool = False) -> AsyncIterator[ImportContext]:
+    """What the importers of this process share."""
     options = ImportOptions(
         replay_speed=settings.replay_speed,
         limits=Limits(buckets=max(2, settings.max_resident_buckets // 2), rejects=_REJECTS_PER_BATCH),
@@ -113,7 +116,8 @@ def import_context(settings: Settings, stores: Stores, *, complete: bool = False
         complete=complete,
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
-    return ImportContext(stores.redis, stores.queue, stores.registry, slots, asyncio.Lock(), options)
+    async with Folding() as folding:
+        yield ImportContext(stores.redis, stores.queue, stores.registry, slots, asyncio.Lock(), folding, options)
 
 
 def make_lane(settings: Settings, stores: Stores) -> Lane:
@@ -134,9 +138,9 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
     Raises ConfigurationError at once for what is known before any store answers; what is found out later
     stops the supervisor, which keeps it as `fatal`.
     """
-    async with open_stores(settings, "daybook serve") as stores:
+    async with open_stores(settings, "daybook serve") as stores, importing(settings, stores) as context:
         lane = make_lane(settings, stores)
-        imports = ImportManager(settings.csv_file_path, import_context(settings, stores))
+        imports = ImportManager(settings.csv_file_path, context)
         if stores.valkey is not None:
             supervisor.start("embedded server", _keep_valkey(stores.valkey))
         supervisor.start("lane", lane.run)

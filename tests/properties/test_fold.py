@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
-from daybook.domain.position import Position
+from daybook.domain.position import Position, Reject
 from daybook.sources.batch_codec import BatchHeader, decode, encode
 from daybook.sources.cell_columns import from_sums, joined
 from daybook.sources.fold import Folded, Limits, fold, fold_within
@@ -133,21 +133,25 @@ def as_tuple(folded: Folded) -> tuple[Sums, list[tuple[int, str]], int]:
 @example(b"2026-01-15T10:30:00,deposit,visa,9999999999.99999999,5\n" * 3, LAYOUT)
 @example(b"\n", LAYOUT)
 def test_fast_columns_and_reference_agree(block: bytes, layout: Layout) -> None:
-    assert as_tuple(fold(block, layout, "s", 0)) == reference(block, layout)
+    assert as_tuple(fold(block, layout, "s")) == reference(block, layout)
 
 
 @settings(max_examples=200)
 @given(_BLOCK, st.integers(1, 6), st.integers(1, 4))
 def test_parts_add_up_to_the_whole(block: bytes, buckets: int, rejects: int) -> None:
-    whole = fold(block, LAYOUT, "s", 7)
-    parts = fold_within(block, LAYOUT, "s", 7, Limits(buckets, rejects))
+    whole = fold(block, LAYOUT, "s").behind(7)
+    parts = fold_within(block, LAYOUT, "s", Limits(buckets, rejects))
     sums: Sums = {}
+    rejects_found: list[Reject] = []
+    line = 7
     for part in parts:
+        rejects_found += part.behind(line).rejects
+        line += part.lines
         assert len(part.rejects) <= rejects or part.rows == 1
         for bucket, cells in part.cells.sums().items():
             add_cells(sums, bucket, cells.items())
     assert sums == whole.cells.sums()
-    assert [reject for part in parts for reject in part.rejects] == whole.rejects
+    assert rejects_found == whole.rejects
     assert (sum(part.rows for part in parts), sum(part.lines for part in parts)) == (whole.rows, whole.lines)
     assert sum(part.size for part in parts) == len(block)
 
@@ -155,9 +159,9 @@ def test_parts_add_up_to_the_whole(block: bytes, buckets: int, rejects: int) -> 
 @given(st.lists(_SURE_ROW, min_size=1, max_size=60), st.randoms(use_true_random=False))
 def test_any_order_gives_the_same_totals(rows: list[tuple[str, ...]], shuffle: random.Random) -> None:
     lines = [",".join(row).encode() + b"\n" for row in rows]
-    expected = fold(b"".join(lines), LAYOUT, "s", 0)
+    expected = fold(b"".join(lines), LAYOUT, "s")
     shuffle.shuffle(lines)
-    again = fold(b"".join(lines), LAYOUT, "s", 0)
+    again = fold(b"".join(lines), LAYOUT, "s")
     assert (again.cells.sums(), again.rows, again.rejects) == (expected.cells.sums(), len(rows), [])
 
 

@@ -14,6 +14,7 @@ from daybook.api.stats_service import StatsService
 from daybook.domain.money import to_decimal
 from daybook.pipeline.aggregator import Aggregator
 from daybook.pipeline.dumper import Dumper, Retention
+from daybook.pipeline.folding import Folding
 from daybook.pipeline.importer import ImportContext, Importer, ImportOptions, Step
 from daybook.pipeline.recovery import recover
 from daybook.pipeline.stop import StopToken
@@ -52,7 +53,9 @@ class Parts:
             lease_seconds=60,
             alone=True,
         )
-        context = ImportContext(self.redis, self.queue, self.registry, asyncio.Semaphore(4), asyncio.Lock(), options)
+        context = ImportContext(
+            self.redis, self.queue, self.registry, asyncio.Semaphore(4), asyncio.Lock(), Folding(0), options
+        )
         self.importers.append(Importer(path, context))
         return self.importers[-1]
 

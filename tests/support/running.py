@@ -10,7 +10,7 @@ from typing import Any
 from daybook.api.stats_service import StatsService
 from daybook.domain.money import to_decimal
 from daybook.domain.position import Reject
-from daybook.lifespan import Stores, import_context, make_lane
+from daybook.lifespan import Stores, importing, make_lane
 from daybook.pipeline.importer import Importer
 from daybook.pipeline.lane import Lane
 from daybook.pipeline.stop import StopToken, end
@@ -89,23 +89,22 @@ async def at_work(
     settings = quick_settings(**changes)
     redis = endpoint.connect(timeout_seconds)
     stores = stores_on(redis, archive, settings)
-    context = import_context(settings, stores)
-    context = context._replace(options=context.options._replace(block_bytes=_BLOCK_BYTES, poll_seconds=0.02))
-    stop = StopToken()
-    works: list[Lane | Importer] = [
-        *([make_lane(settings, stores)] if with_lane else []),
-        *(Importer(path, context) for path in files),
-    ]
-    tasks = [asyncio.create_task(work.run(stop)) for work in works]
-    try:
-        yield Work(tasks)
-        stop.set()
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            await asyncio.gather(*tasks)
-    finally:
-        await end(tasks)
-        await stores.archive.close()
-        await redis.close()
+    async with importing(settings, stores) as context:
+        options = context.options._replace(block_bytes=_BLOCK_BYTES, poll_seconds=0.02)
+        works: list[Lane | Importer] = [Importer(path, context._replace(options=options)) for path in files]
+        if with_lane:
+            works.append(make_lane(settings, stores))
+        stop = StopToken()
+        tasks = [asyncio.create_task(work.run(stop)) for work in works]
+        try:
+            yield Work(tasks)
+            stop.set()
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await asyncio.gather(*tasks)
+        finally:
+            await end(tasks)
+            await stores.archive.close()
+            await redis.close()
 
 
 class Observer:

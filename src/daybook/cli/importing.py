@@ -40,10 +40,11 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     supervisor = Supervisor(stop)
-    async with lifespan.open_stores(settings, "daybook import", share=True) as stores:
-        importers = {
-            path: Importer(path, lifespan.import_context(settings, stores, complete=complete)) for path in paths
-        }
+    async with (
+        lifespan.open_stores(settings, "daybook import", share=True) as stores,
+        lifespan.importing(settings, stores, complete=complete) as context,
+    ):
+        importers = {path: Importer(path, context) for path in paths}
         if stores.alone or not settings.embedded_redis:
             supervisor.start("lane", lifespan.make_lane(settings, stores).run)
         for path, importer in importers.items():

@@ -13,6 +13,7 @@ import structlog
 from daybook.domain.position import Position
 from daybook.domain.source import Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
+from daybook.pipeline.folding import Folding
 from daybook.pipeline.opening import find_source
 from daybook.pipeline.pieces import Piece, Pieces
 from daybook.pipeline.stop import Backoff, StopToken
@@ -65,6 +66,7 @@ class ImportContext(NamedTuple):
     """Blocks in memory at once."""
     opening: asyncio.Lock
     """One file is identified at a time."""
+    folding: Folding
     options: ImportOptions
 
 
@@ -206,6 +208,7 @@ class Importer:
             options.limits,
             self._context.slots,
             options.block_bytes,
+            self._context.folding,
         )
         return _OpenFile(
             reader=found.reader,

@@ -8,8 +8,9 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from daybook.domain.position import Position
+from daybook.pipeline.folding import Folding
 from daybook.sources.cell_columns import empty
-from daybook.sources.fold import Folded, Limits, fold_within, overlong
+from daybook.sources.fold import Folded, Limits, overlong
 from daybook.sources.pacing import paced
 from daybook.sources.reader import Block, BlockReader
 from daybook.sources.records import Header
@@ -37,20 +38,20 @@ class Pieces(NamedTuple):
     slots: asyncio.Semaphore
     """Blocks in memory at once, over all files."""
     block_bytes: int
+    folding: Folding
 
-    def fold(self, block: Block, line: int, stopped: threading.Event) -> list[Piece]:
-        """Blocks the thread that it runs in. `line` counts the source's lines before the block."""
+    async def fold(self, block: Block, stopped: threading.Event) -> list[Piece]:
+        """With lines as if the block were the whole source. Once `stopped` is set, nobody wants the answer."""
         if block.overlong:
-            return [Piece(overlong(block.data, block.size, self.source, line), block.digest)]
-        folded = fold_within(block.data, self.header.layout, self.source, line, self.limits, stopped)
+            return [Piece(overlong(block.data, block.size, self.source), block.digest)]
+        folded = await self.folding.fold(block.data, self.header.layout, self.source, self.limits, stopped)
+        if stopped.is_set():
+            return []
+        if sum(part.size for part in folded) != block.size:
+            raise AssertionError("folding has lost a part of a block")
         if len(folded) == 1:
             return [Piece(folded[0], block.digest)]
-        pieces, start, running = [], 0, block.hash_before.copy()
-        for part in folded:
-            running.update(block.data[start : start + part.size])
-            start += part.size
-            pieces.append(Piece(part, running.hexdigest()))
-        return pieces
+        return await asyncio.to_thread(_pieces, block, folded)
 
     async def after(self, position: Position, speed: float) -> AsyncGenerator[Piece, None]:
         """All whole records that are there now after a position; the first piece of a file is its header."""
@@ -60,11 +61,12 @@ class Pieces(NamedTuple):
             line = self.header.lines
             yield Piece(Folded(empty(), [], rows=0, lines=line, size=self.header.size), digest)
         paces = speed > 0 and self.header.layout.sleep_ms is not None
-        async with aclosing(self._at_pace(line, speed) if paces else self._at_full_speed(line)) as pieces:
+        async with aclosing(self._at_pace(speed) if paces else self._at_full_speed()) as pieces:
             async for piece in pieces:
-                yield piece
+                yield piece._replace(folded=piece.folded.behind(line))
+                line += piece.folded.lines
 
-    async def _at_full_speed(self, line: int) -> AsyncGenerator[Piece, None]:
+    async def _at_full_speed(self) -> AsyncGenerator[Piece, None]:
         """All whole records that are there now; the next blocks are read and folded meanwhile."""
         ahead: deque[asyncio.Future[list[Piece]]] = deque()
         at_end, stopped = False, threading.Event()
@@ -75,8 +77,7 @@ class Pieces(NamedTuple):
                     if block is None:
                         at_end = True
                     else:
-                        ahead.append(asyncio.ensure_future(asyncio.to_thread(self.fold, block, line, stopped)))
-                        line += block.lines
+                        ahead.append(asyncio.ensure_future(self.fold(block, stopped)))
                 if not ahead:
                     return
                 for piece in await ahead[0]:
@@ -100,22 +101,28 @@ class Pieces(NamedTuple):
                 self.slots.release()
         return block
 
-    async def _at_pace(self, line: int, speed: float) -> AsyncGenerator[Piece, None]:
+    async def _at_pace(self, speed: float) -> AsyncGenerator[Piece, None]:
         """All whole records that are there now, each with the pause that its rows ask for."""
         while block := await asyncio.to_thread(self.reader.next_block, 1):
             if block.overlong:
-                yield self.fold(block, line, threading.Event())[0]
-                line += 1
+                yield (await self.fold(block, threading.Event()))[0]
                 continue
             running = block.hash_before.copy()
             dues = paced(block.data, self.header.layout, speed)
             while due := await asyncio.to_thread(next, dues, None):
                 before = running.copy()
                 running.update(due.data)
-                lines = due.data.count(b"\n") + (not due.data.endswith(b"\n"))
-                part = Block(due.data, len(due.data), lines, running.hexdigest(), before)
-                *first, last = await asyncio.to_thread(self.fold, part, line, threading.Event())
+                part = Block(due.data, len(due.data), running.hexdigest(), before)
+                *first, last = await self.fold(part, threading.Event())
                 for piece in first:
                     yield piece
                 yield last._replace(pause_seconds=due.pause_seconds)
-                line += lines
+
+
+def _pieces(block: Block, folded: list[Folded]) -> list[Piece]:
+    pieces, start, running = [], 0, block.hash_before.copy()
+    for part in folded:
+        running.update(block.data[start : start + part.size])
+        start += part.size
+        pieces.append(Piece(part, running.hexdigest()))
+    return pieces

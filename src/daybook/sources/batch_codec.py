@@ -1,15 +1,16 @@
 """The queue element that the importer pushes: an Arrow IPC stream of one folded run of records.
 
-One row. `Batch` is the `BatchHeader` as JSON; the other columns are lists of equal length with one entry a cell:
-`Day`, `Type` (0 deposits, 1 withdrawals), `PaymentMethod` (index in the header's `methods`), the amount in
-units of 10^-8 as `High` * 2^32 + `Low`, and the number of `Transactions`.
+One row a cell: `Day`, `Type` (0 deposits, 1 withdrawals), `PaymentMethod` (index in the header's `methods`), the
+amount in units of 10^-8 as `High` * 2^32 + `Low`, and the number of `Transactions`. The schema's metadata hold the
+`BatchHeader` as JSON under `Batch`.
 """
 
 import io
-from typing import Any
 
 import msgspec
+import nanoarrow as na
 import numpy as np
+from nanoarrow.ipc import InputStream, StreamWriter
 
 from daybook.domain.bucket import TYPES
 from daybook.domain.position import Position
@@ -35,48 +36,51 @@ class Batch(msgspec.Struct, frozen=True):
     cells: CellColumns
 
 
-def _schema() -> dict[str, Any]:
-    import polars as pl  # noqa: PLC0415 - a quarter second that the start of a service need not wait
-
-    cells = {"Day": pl.Date, "Type": pl.UInt8, "PaymentMethod": pl.UInt32}
-    numbers = dict.fromkeys(("High", "Low", "Transactions"), pl.Int64)
-    return {"Batch": pl.String} | {name: pl.List(kind) for name, kind in (cells | numbers).items()}
+_COLUMNS = (
+    ("Day", na.date32, "tdD", np.int32),
+    ("Type", na.uint8, "C", np.uint8),
+    ("PaymentMethod", na.uint32, "I", np.uint32),
+    ("High", na.int64, "l", np.int64),
+    ("Low", na.int64, "l", np.int64),
+    ("Transactions", na.int64, "l", np.int64),
+)
+"""Name, type, the type's code in Arrow's C data interface, the same in NumPy."""
+_CODES = [(name, code) for name, _, code, _ in _COLUMNS]
+_SCHEMA = na.c_schema(na.struct({name: kind(nullable=False) for name, kind, _, _ in _COLUMNS}))
+_BATCH = "Batch"
 
 
 def encode(header: BatchHeader, cells: CellColumns) -> bytes:
-    import polars as pl  # noqa: PLC0415
-
     header = msgspec.structs.replace(header, methods=cells.names)
-    columns = {
-        "Day": (cells.days - _DAYS_BEFORE_1970).astype("M8[D]"),
-        "Type": cells.types.astype(np.uint8),
-        "PaymentMethod": cells.methods.astype(np.uint32),
-        "High": cells.high,
-        "Low": cells.low,
-        "Transactions": cells.transactions,
-    }
-    lists = {name: pl.Series(np.ascontiguousarray(column)).implode() for name, column in columns.items()}
+    columns = (cells.days - _DAYS_BEFORE_1970, *cells[2:])
+    schema = _SCHEMA.modify(metadata={_BATCH: msgspec.json.encode(header).decode()})
+    children = [
+        na.c_array_from_buffers(child, len(column), [None, np.ascontiguousarray(column, kind)])
+        for child, column, (*_, kind) in zip(schema.children, columns, _COLUMNS, strict=True)
+    ]
     stream = io.BytesIO()
-    pl.DataFrame({"Batch": [msgspec.json.encode(header).decode()], **lists}, schema=_schema()).write_ipc_stream(stream)
+    with StreamWriter.from_writable(stream) as writer:
+        writer.write_array(na.c_array_from_buffers(schema, len(cells.days), [None], children=children, move=True))
     return stream.getvalue()
 
 
 def decode(element: bytes) -> Batch:
     """The batch in an Arrow element; raises ValueError when it is no batch of Daybook's."""
-    import polars as pl  # noqa: PLC0415
-
-    schema = _schema()
     try:
-        frame = pl.read_ipc_stream(element)
-        if dict(frame.schema) != schema or frame.height != 1:
-            raise ValueError("Arrow stream has other columns than a batch")
-        header = msgspec.json.decode(frame["Batch"][0] or "", type=BatchHeader)
-    except (pl.exceptions.PolarsError, OSError, msgspec.MsgspecError) as error:
+        with InputStream.from_readable(element) as found:
+            stream = na.c_array_stream(found)
+            schema = stream.get_schema()
+            arrays = list(stream)
+        header = msgspec.json.decode(dict(schema.metadata.items())[_BATCH.encode()], type=BatchHeader)
+    except (na.NanoarrowException, AttributeError, KeyError, msgspec.MsgspecError) as error:
         raise ValueError(f"not a batch: {error}") from error
-    columns = [frame[name][0] for name in schema if name != "Batch"]
-    if any(column is None or column.null_count() for column in columns):
+    if [(child.name, child.format) for child in schema.children] != _CODES or len(arrays) != 1:
+        raise ValueError("Arrow stream has other columns than a batch")
+    (array,) = arrays
+    if array.offset or array.null_count or any(child.offset or child.null_count for child in array.children):
         raise ValueError("batch has an empty cell")
-    days, *others = (column.to_physical().to_numpy().astype(np.int64) for column in columns)
+    view = array.view()
+    days, *others = (np.asarray(child.buffer(1)).astype(np.int64) for child in view.children)
     cells = CellColumns(header.methods, days + _DAYS_BEFORE_1970, *others)
     _check(cells)
     return Batch(header, cells)

@@ -10,18 +10,17 @@ from typing import NamedTuple
 import numpy as np
 
 from daybook.domain.money import DECIMALS
-from daybook.domain.transaction import MAX_METHOD_LENGTH, check_payment_method
 from daybook.sources.cell_columns import HIGH_BITS, LOW, CellColumns, empty, joined
+from daybook.sources.method_codes import MethodCodes
 from daybook.sources.records import Layout
 from daybook.sources.words import (
     WORD,
+    Column,
     Indexes,
     Mask,
-    WordArray,
     Words,
     are_at_most,
     digits_in,
-    first,
     last_digits,
     number,
     pairs_of,
@@ -32,12 +31,10 @@ from daybook.sources.words import (
 _NEWLINE, _COMMA, _DOT, _RETURN, _FIRST_NON_ASCII = 0x0A, 0x2C, 0x2E, 0x0D, 0x80
 _WHOLE_DIGITS = 10
 """More would not fit 63 bits in units of 10^-8."""
-_DECIMALS_BY_FREQUENCY = (2, 1, 8, 7, 6, 5, 4, 3)
-_HASH_BITS, _HASH_ROUNDS = 14, 16
-_HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_OTHER_DECIMALS = (1, 8, 7, 6, 5, 4, 3)
 _FRACTION_UNITS = np.array([10 ** (DECIMALS - count) for count in range(DECIMALS + 1)], np.int64)
 _FIRST_PAIR = np.uint64(0xFFFF)
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 2 << 20
 _DAYS_IN_TABLE = 1 << 13
 _DAYS_BEFORE_1970 = 719_162
 _MONTHS_BEFORE_1970 = 12 * 1970 + 1
@@ -52,23 +49,10 @@ class FastFold(NamedTuple):
     """What the sure rows add up to, one part a chunk."""
     rows: int
     """Rows in `cells`."""
+    lines: int
+    """Of the block."""
     doubtful: list[int]
     """Indexes of the block's lines that the reference must judge, ascending."""
-
-
-class _Column(NamedTuple):
-    """Where the fields of one column begin and end."""
-
-    start: Indexes
-    end: Indexes
-
-
-class _Coded(NamedTuple):
-    """A column of few distinct values: each row's number of its value."""
-
-    codes: Indexes
-    values: list[str]
-    sure: Mask
 
 
 def fold_columns(block: bytes, layout: Layout) -> FastFold:
@@ -76,13 +60,14 @@ def fold_columns(block: bytes, layout: Layout) -> FastFold:
     parts: list[CellColumns] = []
     doubtful: list[int] = []
     rows = lines = 0
+    methods = MethodCodes()
     for chunk in _chunks(block):
-        cells, number, good, bad = _fold_chunk(chunk, layout)
+        cells, number, good, bad = _fold_chunk(chunk, layout, methods)
         parts.append(cells)
         doubtful += (lines + bad).tolist()
         rows += good
         lines += number
-    return FastFold(joined(parts), rows, doubtful)
+    return FastFold(joined(parts), rows, lines, doubtful)
 
 
 def _chunks(block: bytes) -> Iterator[bytes]:
@@ -94,20 +79,20 @@ def _chunks(block: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _fold_chunk(chunk: bytes, layout: Layout) -> tuple[CellColumns, int, int, Indexes]:
+def _fold_chunk(chunk: bytes, layout: Layout, methods: MethodCodes) -> tuple[CellColumns, int, int, Indexes]:
     """What its sure rows add up to, the number of lines and of sure rows, and the indexes of the other lines."""
     words = Words(chunk)
     line_ends, lines, columns = _split(words, layout.width)
     days, sure = _days(words, columns[layout.timestamp])
     types, known = _types(words, columns[layout.type])
     sure &= known & _is_utf8(chunk, words, line_ends)[lines]
-    methods = _methods(words, columns[layout.payment_method])
+    codes, known = methods.codes(words, columns[layout.payment_method])
+    sure &= known
     units, known = _amounts(words, columns[layout.amount])
-    sure &= known & methods.sure
-    codes = methods.codes
+    sure &= known
     if not sure.all():
         lines, days, types, codes, units = (part[sure] for part in (lines, days, types, codes, units))
-    cells = _add_up(days, types, codes, units, methods.values)
+    cells = _add_up(days, types, codes, units, methods.names)
     if len(lines) == len(line_ends):
         return cells, len(lines), len(lines), _NONE
     doubtful = np.ones(len(line_ends), np.bool_)
@@ -115,7 +100,7 @@ def _fold_chunk(chunk: bytes, layout: Layout) -> tuple[CellColumns, int, int, In
     return cells, len(line_ends), len(lines), np.flatnonzero(doubtful)
 
 
-def _split(words: Words, width: int) -> tuple[Indexes, Indexes, list[_Column]]:
+def _split(words: Words, width: int) -> tuple[Indexes, Indexes, list[Column]]:
     """All line ends, the lines that have `width` fields, and the columns of these lines."""
     borders = words.find(_COMMA, _NEWLINE)
     number_of_lines = np.count_nonzero(words.bytes == _NEWLINE)
@@ -129,7 +114,7 @@ def _split(words: Words, width: int) -> tuple[Indexes, Indexes, list[_Column]]:
     rights = [borders[column::width] for column in range(width)]
     lefts = [np.append(words.begin, line_ends[:-1] + 1)[lines], *(right + 1 for right in rights[:-1])]
     rights[-1] = rights[-1] - (words.bytes[rights[-1] - 1] == _RETURN)
-    return line_ends, lines, [_Column(left, right) for left, right in zip(lefts, rights, strict=True)]
+    return line_ends, lines, [Column(left, right) for left, right in zip(lefts, rights, strict=True)]
 
 
 def _is_utf8(block: bytes, words: Words, line_ends: Indexes) -> Mask:
@@ -143,7 +128,7 @@ def _is_utf8(block: bytes, words: Words, line_ends: Indexes) -> Mask:
     return good
 
 
-def _days(words: Words, column: _Column) -> tuple[Indexes, Mask]:
+def _days(words: Words, column: Column) -> tuple[Indexes, Mask]:
     """Days as ordinals, and which timestamps read like 2026-01-15T10:30:00 and name a day that exists."""
     start = column.start
     date, sure = digits_in(words.at(start), b"0000-00-")
@@ -174,7 +159,7 @@ def _ordinals(codes: Indexes) -> Indexes:
     return np.where((days > 0) & (begin + days <= end) & (codes >= _FIRST_DAY), ordinals, 0)
 
 
-def _types(words: Words, column: _Column) -> tuple[Indexes, Mask]:
+def _types(words: Words, column: Column) -> tuple[Indexes, Mask]:
     """0 for a deposit, 1 for a withdrawal, and which fields are either."""
     start, length = column.start, column.end - column.start
     ending = words.at(column.end - WORD)
@@ -184,69 +169,13 @@ def _types(words: Words, column: _Column) -> tuple[Indexes, Mask]:
     return withdrawal.astype(np.int64), deposit | withdrawal
 
 
-def _methods(words: Words, column: _Column) -> _Coded:
-    """Numbers the distinct methods, by a small hash table whose every hit is compared in full."""
-    length = column.end - column.start
-    sure = (length >= 1) & (length <= MAX_METHOD_LENGTH)
-    length = np.where(sure, length, 0)
-    parts = [_part(words, column.start, length, at) for at in range(0, int(length.max(initial=0)), WORD)]
-    bins = _hash(length, parts)
-    codes = np.full(len(length), -1, np.int64)
-    values: list[str] = []
-    pending = np.flatnonzero(sure)
-    for _ in range(_HASH_ROUNDS):
-        if not len(pending):
-            break
-        holder = np.full(1 << _HASH_BITS, -1, np.int64)
-        holder[bins[pending]] = pending
-        found = holder[bins[pending]]
-        same = length[pending] == length[found]
-        for part in parts:
-            same &= part[pending] == part[found]
-        used = np.flatnonzero(holder >= 0)
-        code_of = np.empty(1 << _HASH_BITS, np.int64)
-        code_of[used] = np.arange(len(values), len(values) + len(used))
-        codes[pending[same]] = code_of[bins[pending[same]]]
-        values += [words.text(column.start[row], column.end[row]).decode("utf-8", "replace") for row in holder[used]]
-        pending = pending[~same]
-    sure[pending] = False
-    refused = [code for code, value in enumerate(values) if not _is_method(value)]
-    if refused:
-        sure &= ~np.isin(codes, refused)
-    return _Coded(codes, values, sure)
-
-
-def _part(words: Words, start: Indexes, length: Indexes, at: int) -> WordArray:
-    """The characters `at` to `at + 7` of each field."""
-    if at == 0:
-        return first(words.at(start), np.minimum(length, WORD))
-    part = np.zeros(len(start), np.uint64)
-    longer = np.flatnonzero(length > at)
-    part[longer] = first(words.at(start[longer] + at), np.minimum(length[longer] - at, WORD))
-    return part
-
-
-def _hash(length: Indexes, parts: list[WordArray]) -> Indexes:
-    mixed = length.astype(np.uint64)
-    for part in parts:
-        mixed = (mixed ^ part) * _HASH_FACTOR
-        mixed ^= mixed >> np.uint64(29)
-    return ((mixed * _HASH_FACTOR) >> np.uint64(64 - _HASH_BITS)).astype(np.int64)
-
-
-def _is_method(text: str) -> bool:
-    try:
-        return check_payment_method(text) == text
-    except ValueError:
-        return False
-
-
-def _amounts(words: Words, column: _Column) -> tuple[Indexes, Mask]:
+def _amounts(words: Words, column: Column) -> tuple[Indexes, Mask]:
     """Amounts in units of 10^-8, and which are above 0 and read like 1234.56 or 1234."""
     length = column.end - column.start
-    decimals = np.zeros(len(length), np.int64)
-    pending = np.arange(len(length))
-    for count in _DECIMALS_BY_FREQUENCY:
+    here = (words.bytes[column.end - 3] == _DOT) & (length > 3)  # noqa: PLR2004 - two decimals and their dot
+    decimals = np.where(here, 2, 0)
+    pending = np.flatnonzero(~here)
+    for count in _OTHER_DECIMALS:
         here = (words.bytes[column.end[pending] - 1 - count] == _DOT) & (length[pending] > count + 1)
         decimals[pending[here]] = count
         pending = pending[~here]

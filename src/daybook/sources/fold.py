@@ -3,13 +3,14 @@
 import threading
 from typing import NamedTuple
 
+import msgspec
+
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
 from daybook.domain.position import Position, Reject, raw_text
 from daybook.sources.cell_columns import CellColumns, empty, from_sums, joined
 from daybook.sources.fast_columns import FastFold, fold_columns
 from daybook.sources.reader import MAX_LINE_BYTES
 from daybook.sources.records import Layout, Record, aligned_end, parse_row, record_at, records, split_lines
-from daybook.sources.words import count_byte
 
 
 class Limits(NamedTuple):
@@ -30,6 +31,13 @@ class Folded(NamedTuple):
     size: int
     """Bytes."""
 
+    def behind(self, lines: int) -> "Folded":
+        """The same with so many more lines of the source before it."""
+        if not lines or not self.rejects:
+            return self
+        moved = [msgspec.structs.replace(reject, line=reject.line + lines) for reject in self.rejects]
+        return self._replace(rejects=moved)
+
     def advance(self, start: Position, digest: str) -> Position:
         return start.advanced(
             size=self.size,
@@ -42,44 +50,48 @@ class Folded(NamedTuple):
 
 
 def fold_within(
-    block: bytes, layout: Layout, source: str, line: int, limits: Limits, stopped: threading.Event | None = None
+    block: bytes, layout: Layout, source: str, limits: Limits, stopped: threading.Event | None = None
 ) -> list[Folded]:
     """The block's records in order, folded, in parts within the limits.
 
-    `line` counts the lines of the source before the block. Once `stopped` is set, nobody wants the answer.
+    Once `stopped` is set, nobody wants the answer.
     """
     if stopped is not None and stopped.is_set():
         return []
-    folded = fold(block, layout, source, line)
+    folded = fold(block, layout, source)
     if len(folded.cells.buckets()) <= limits.buckets and len(folded.rejects) <= limits.rejects:
         return [folded]
     middle = aligned_end(block[: len(block) // 2], final=False) or len(next(records(block, final=True)).raw)
     if middle == len(block):
         return [folded]
-    first = fold_within(block[:middle], layout, source, line, limits, stopped)
-    lines = sum(part.lines for part in first)
-    return first + fold_within(block[middle:], layout, source, line + lines, limits, stopped)
+    first = fold_within(block[:middle], layout, source, limits, stopped)
+    return first + fold_within(block[middle:], layout, source, limits, stopped)
 
 
-def overlong(beginning: bytes, size: int, source: str, line: int) -> Folded:
+def overlong(beginning: bytes, size: int, source: str) -> Folded:
     """A line that is too long to be held, as the one reject that it is."""
     reason = f"line is longer than {MAX_LINE_BYTES} bytes: {size}"
-    return Folded(empty(), [Reject(source, line + 1, raw_text(beginning), reason)], rows=1, lines=1, size=size)
+    return Folded(empty(), [Reject(source, 1, raw_text(beginning), reason)], rows=1, lines=1, size=size)
 
 
-def fold(block: bytes, layout: Layout, source: str, line: int) -> Folded:
-    """What whole records add up to. Everything in the block is counted: as a row or as a reject."""
-    lines = count_byte(block, 0x0A) + (not block.endswith(b"\n") and bool(block))
+def fold(block: bytes, layout: Layout, source: str) -> Folded:
+    """What whole records add up to. Everything in the block is counted: as a row or as a reject.
+
+    Rejects count the lines from the block's beginning; `Folded.behind` makes them lines of the source.
+    """
     plain = b'"' not in block and block.endswith(b"\n")
-    judged = _Judged(layout, source, line)
+    judged = _Judged(layout, source)
     if plain:
         fast = fold_columns(block, layout)
+        lines = fast.lines
         judged.add_sure(fast)
         every_line = split_lines(block) if fast.doubtful else []
         for index in fast.doubtful:
             judged.add_record(_record(every_line, index), index)
     else:
-        _fold_quoted(split_lines(block), layout, judged)
+        every_line = split_lines(block)
+        lines = len(every_line)
+        _fold_quoted(every_line, layout, judged)
     return Folded(judged.cells(), judged.sorted_rejects(), judged.rows, lines, len(block))
 
 
@@ -113,10 +125,9 @@ def _record(lines: list[bytes], index: int) -> Record:
 class _Judged:
     """Collects the rows that were judged one by one."""
 
-    def __init__(self, layout: Layout, source: str, line: int) -> None:
+    def __init__(self, layout: Layout, source: str) -> None:
         self.layout = layout
         self.source = source
-        self.line = line
         self.rows = 0
         self._sure: list[CellColumns] = []
         self._sums: Sums = {}
@@ -135,8 +146,7 @@ class _Judged:
                 raise ValueError(record.reason)  # noqa: TRY301 - one place turns reasons into rejects
             row = parse_row(record.fields, self.layout)
         except ValueError as error:
-            number = self.line + index + 1
-            self.rejects.append(Reject(self.source, number, raw_text(record.raw), str(error)))
+            self.rejects.append(Reject(self.source, index + 1, raw_text(record.raw), str(error)))
         else:
             add_cells(self._sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
 

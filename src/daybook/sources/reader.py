@@ -9,7 +9,6 @@ from daybook.domain.position import RAW_LIMIT
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
 from daybook.sources.records import EXPECTED_HEADER, Header, aligned_end, read_header
-from daybook.sources.words import count_byte
 
 MAX_LINE_BYTES = 1 << 20
 """A longer line is rejected as one record, without being held in memory."""
@@ -24,7 +23,6 @@ class Block(NamedTuple):
     """Whole records; of an overlong line only its first bytes."""
     size: int
     """Bytes of content that the block stands for."""
-    lines: int
     digest: str
     """SHA-256 of the source's content up to the block's end."""
     hash_before: "hashlib._Hash"
@@ -128,8 +126,7 @@ class BlockReader:
             self._take(data)
         while self.offset < end:
             self._take(self._peek(min(MAX_LINE_BYTES, end - self.offset)))
-        lines = 1 if overlong else count_byte(data, 0x0A) + (not data.endswith(b"\n"))
-        return Block(data, size, lines, self._hasher.hexdigest(), before, overlong)
+        return Block(data, size, self._hasher.hexdigest(), before, overlong)
 
     def _end_of_records(self, data: bytes, *, at_end: bool) -> int:
         if at_end and self._is_final():

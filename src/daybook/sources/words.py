@@ -3,6 +3,8 @@
 The first character is a word's lowest byte. All functions work on arrays, one word a row.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,13 @@ _ZEROS = np.uint64(0x3030303030303030)
 _TO_HIGH_BIT_ABOVE_9 = np.uint64(0x7676767676767676)
 _FIRST = np.array([(1 << 8 * count) - 1 for count in range(WORD)] + [2**64 - 1], np.uint64)
 _LAST = np.array([0] + [(2**64 - 1) ^ ((1 << 8 * (WORD - count)) - 1) for count in range(1, WORD + 1)], np.uint64)
+
+
+class Column(NamedTuple):
+    """Where the fields of one column begin and end."""
+
+    start: Indexes
+    end: Indexes
 
 
 class Words:
@@ -42,11 +51,6 @@ class Words:
     def find(self, first: int, second: int) -> Indexes:
         """Where either of two bytes stands in the block, ascending."""
         return np.flatnonzero((self.bytes == first) | (self.bytes == second))
-
-
-def count_byte(block: bytes, byte: int) -> int:
-    """As `bytes.count`, but other threads go on meanwhile."""
-    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == byte))
 
 
 def word(text: bytes) -> np.uint64:

@@ -1,0 +1,23 @@
+"""`daybook import` of files in this process: `timed_import FILE...`; its last line tells the seconds of the work.
+
+As with the peers the clock starts when interpreter and packages are loaded; it stops when all is committed, dumped
+and the embedded server has ended.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from daybook import allocator, settings
+from daybook.cli.importing import import_all
+
+if __name__ == "__main__":
+    allocator.keep_freed_memory()
+    begun = time.perf_counter()
+    done = uvloop.run(import_all(settings.load(replay_speed=0), [Path(name) for name in sys.argv[1:]], complete=False))
+    seconds = time.perf_counter() - begun
+    if not done:
+        sys.exit("the import failed")
+    print(seconds)

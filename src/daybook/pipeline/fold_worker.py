@@ -1,0 +1,50 @@
+"""A process that folds blocks for another one: tasks come in by standard input, answers go out by standard output.
+
+It ends when its standard input does, so it never outlives the process that started it.
+"""
+
+import pickle
+import signal
+import sys
+from typing import BinaryIO, NamedTuple
+
+from daybook import allocator
+from daybook.sources.fold import Folded, Limits, fold_within
+from daybook.sources.records import Layout
+
+READY = b"\n"
+
+Answer = tuple[int, list[Folded]]
+"""The task's number, and what its block was folded to."""
+
+
+class Task(NamedTuple):
+    number: int
+    """Comes back with the answer."""
+    block: bytes
+    layout: Layout
+    source: str
+    limits: Limits
+
+
+def work(tasks: BinaryIO, answers: BinaryIO) -> None:
+    answers.write(READY)
+    answers.flush()
+    while True:
+        try:
+            task: Task = pickle.load(tasks)  # noqa: S301 - from the process that started this one
+        except EOFError:
+            return
+        answer: Answer = task.number, fold_within(task.block, task.layout, task.source, task.limits)
+        pickle.dump(answer, answers, protocol=5)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # whoever started it decides when it ends
+    allocator.keep_freed_memory()
+    try:
+        work(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        sys.stdout = None  # nobody reads the last answer
