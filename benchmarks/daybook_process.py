@@ -62,7 +62,7 @@ def import_files(files: Sequence[Path], data_dir: Path, **settings: Setting) -> 
     """`daybook import --replay-speed 0`; raises BenchmarkError when it fails."""
     begun = time.perf_counter()
     command = (sys.executable, "-m", "benchmarks.programs.timed_import", *map(str, files))
-    with started(data_dir, command=command, **settings) as process:
+    with started(data_dir, command, **settings) as process:
         with Watch(lambda: _pids(process.pid, data_dir)) as watch:
             code = process.wait(_IMPORT_SECONDS)
             whole = time.perf_counter() - begun
@@ -75,7 +75,7 @@ def import_files(files: Sequence[Path], data_dir: Path, **settings: Setting) -> 
 def check(data_dir: Path, file: DataFile) -> Verdict:
     """What `daybook stats` tells afterwards, amounts and numbers of transactions, against the exact totals."""
     first, last = file.days
-    with started(data_dir, "stats", "--from", first, "--to", last, "--format", "csv") as process:
+    with started(data_dir, (*DAYBOOK, "stats", "--from", first, "--to", last, "--format", "csv")) as process:
         if process.wait(_IMPORT_SECONDS):
             raise BenchmarkError(f"daybook stats failed: {_log(data_dir)}")
     amounts: dict[Key, str] = {}
@@ -89,14 +89,12 @@ def check(data_dir: Path, file: DataFile) -> Verdict:
 
 
 @contextmanager
-def started(
-    data_dir: Path, *words: str, command: Sequence[str] = (), **settings: Setting
-) -> Iterator[subprocess.Popen[bytes]]:
-    """`daybook` with these words, or another command, on a data directory; its output goes to files beside that. Ended when the block is left."""
+def started(data_dir: Path, command: Sequence[str], **settings: Setting) -> Iterator[subprocess.Popen[bytes]]:
+    """A command on a data directory; its output goes to files beside that. Ended when the block is left."""
     beside = data_dir.parent
     with (beside / "output").open("wb") as output, (beside / "log").open("ab") as log:
         process = subprocess.Popen(
-            command or [*DAYBOOK, *words],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=log,
@@ -162,7 +160,7 @@ class Service:
 def serving(data_dir: Path, **settings: Setting) -> Iterator[Service]:
     """`daybook serve`, ready."""
     port = free_port()
-    with started(data_dir, "serve", HttpPort=port, ReplaySpeed=0, **settings) as process:
+    with started(data_dir, (*DAYBOOK, "serve"), HttpPort=port, ReplaySpeed=0, **settings) as process:
         service = Service(data_dir, process.pid, port)
         service.wait(lambda: bool(service.get("/readyz")), "the service is ready", _READY_SECONDS, 0.005)
         yield service

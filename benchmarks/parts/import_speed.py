@@ -41,7 +41,7 @@ PEERS = (
     Peer("ClickHouse, raw rows kept", "rows and totals, not synced", "clickhouse_view", "raw", own_packages=True),
     Peer("DuckDB", "totals", "duckdb_sums", own_packages=True),
     Peer("Bytewax", "nothing", "bytewax_flow", most_rows=1_000_000, own_packages=True),
-    Peer(ORIGINAL, "totals, rows may be lost or repeated", "original", most_rows=20_000),
+    Peer(ORIGINAL, "totals, rows may be lost or repeated", "original", most_rows=5_000),
 )
 
 
