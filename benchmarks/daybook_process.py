@@ -61,7 +61,7 @@ class Imported(NamedTuple):
 def import_files(files: Sequence[Path], data_dir: Path, **settings: Setting) -> Imported:
     """`daybook import --replay-speed 0`; raises BenchmarkError when it fails."""
     begun = time.perf_counter()
-    command = (sys.executable, "-m", "benchmarks.programs.timed_import", *map(str, files))
+    command = (sys.executable, str(Path(__file__).parent / "programs" / "timed_import.py"), *map(str, files))
     with started(data_dir, command, **settings) as process:
         with Watch(lambda: _pids(process.pid, data_dir)) as watch:
             code = process.wait(_IMPORT_SECONDS)
