@@ -12,7 +12,7 @@ from daybook import lifespan, logs
 from daybook.domain.source import Source
 from daybook.errors import StoreUnavailableError
 from daybook.lifespan import Stores
-from daybook.pipeline.importer import Importer
+from daybook.pipeline.importer import BLOCK_BYTES, Importer
 from daybook.pipeline.stop import StopToken
 from daybook.pipeline.supervisor import Supervisor
 from daybook.settings import Settings
@@ -44,6 +44,8 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
         lifespan.open_stores(settings, "daybook import", share=True) as stores,
         lifespan.importing(settings, stores, complete=complete) as context,
     ):
+        if sum(path.stat().st_size for path in paths) > BLOCK_BYTES:
+            context.folding.start()
         importers = {path: Importer(path, context) for path in paths}
         if stores.alone or not settings.embedded_redis:
             supervisor.start("lane", lifespan.make_lane(settings, stores).run)

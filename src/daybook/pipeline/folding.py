@@ -72,8 +72,8 @@ class FoldWorker:
 class Folding:
     """Where blocks are folded: large ones in worker processes, if there are processors for them.
 
-    The workers start with the first large block, or at `start()`. A block is folded in a thread of this process
-    while no worker is ready, and when its worker dies.
+    The workers start with the first large block, or at `start()`. A block whose worker dies is folded in a thread
+    of this process.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -81,7 +81,6 @@ class Folding:
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._wanted = workers if workers is not None else (min(processors, _MOST_WORKERS) if processors > 1 else 0)
         self._workers: set[FoldWorker] = set()
-        self._ready: set[FoldWorker] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Queue[FoldWorker | None] = asyncio.Queue()
         """None: there are no workers any more; whoever takes it puts it back."""
@@ -107,7 +106,6 @@ class Folding:
 
     async def _get_ready(self, worker: FoldWorker) -> None:
         if await asyncio.to_thread(worker.wait_until_ready):
-            self._ready.add(worker)
             self._idle.put_nowait(worker)
         elif self._wanted:
             await self._bury(worker, "it did not start")
@@ -118,13 +116,13 @@ class Folding:
         """As `fold_within`."""
         if self._wanted and len(block) >= WORTH_A_PROCESS:
             self.start()
-            worker = await self._idle.get() if self._ready else None
+            worker = await self._idle.get()
             if worker is not None:
                 try:
                     return await self._ask(worker, Task(next(_numbers), block, layout, source, limits))
                 except WorkerError as error:
                     await self._bury(worker, str(error))
-            elif not self._wanted:
+            else:
                 self._idle.put_nowait(None)
         return await asyncio.to_thread(fold_within, block, layout, source, limits, stopped)
 
@@ -137,7 +135,6 @@ class Folding:
     async def _bury(self, worker: FoldWorker, reason: str) -> None:
         """Start another one in its place, unless too many have died."""
         self._workers.discard(worker)
-        self._ready.discard(worker)
         await asyncio.to_thread(worker.kill)
         if not self._wanted:
             return
