@@ -145,7 +145,7 @@ async def test_a_commit_counts_once(stores: Stores) -> None:
     assert await stores.commit(1, units=7) == []
     assert await stores.held() == BucketState(1, {"visa": Cell(5, 1)})
     assert await stores.redis.client.hget("agg:2026-01-01:deposits", "visa") == b"0.00000005"
-    assert await stores.redis.client.hget("count:2026-01-01:deposits", "visa") == b"1"
+    assert await stores.redis.client.get("count:2026-01-01:deposits") == b'{"visa":1}'
 
 
 @pytest.mark.parametrize("sequence", [0, 3])

@@ -13,6 +13,7 @@ AMOUNT_LIMIT_UNITS = AMOUNT_LIMIT * UNITS_PER_ONE
 
 _PLAIN = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?", re.ASCII)
 _SHOWN_DECIMALS = 2
+_UNITS_PER_HUNDREDTH = 10**6
 _WIDE = Context(prec=60)
 """More digits than any sum has; the default context would round at 28."""
 _TEXT_LIMIT = 64
@@ -74,6 +75,9 @@ def units_of(number: Decimal) -> int:
 
 def parse_total(text: str) -> int:
     """Units of a stored total, the inverse of `format_units`; raises ValueError when it is none."""
+    whole, _, fraction = text.partition(".")
+    if whole and len(fraction) == _SHOWN_DECIMALS and (digits := whole + fraction).isdecimal() and digits.isascii():
+        return int(digits) * _UNITS_PER_HUNDREDTH
     match = _PLAIN.fullmatch(text)
     if match is None or len(match["fraction"] or "") > DECIMALS:
         raise ValueError(f"not a total: {text!r}")
@@ -85,6 +89,9 @@ def format_units(units: int) -> str:
     """Exact decimal text: at least two decimals, as many as needed (`52763.85`, `0.00000001`)."""
     sign = "-" if units < 0 else ""
     whole, fraction = divmod(abs(units), UNITS_PER_ONE)
+    hundredths, rest = divmod(fraction, _UNITS_PER_HUNDREDTH)
+    if not rest:
+        return f"{sign}{whole}.{hundredths:02d}"
     digits = f"{fraction:0{DECIMALS}d}".rstrip("0").ljust(_SHOWN_DECIMALS, "0")
     return f"{sign}{whole}.{digits}"
 

@@ -154,10 +154,8 @@ class Aggregator:
                 held = cells.get(method, _NOTHING)
                 cells[method] = Cell(held.units + units, held.transactions + transactions)
             full = BucketState(state.version + 1, cells)
-            changed = full
-            if resident is not None:
-                changed = BucketState(full.version, {method: cells[method] for method, _, _ in added})
-            writes.append(BucketWrite(bucket, resident, changed))
+            changed = None if resident is None else [method for method, _, _ in added]
+            writes.append(BucketWrite(bucket, resident, full, changed))
             after[bucket] = _Held(full.version, full)
         return writes, after
 

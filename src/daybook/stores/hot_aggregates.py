@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from daybook.domain.bucket import Bucket, BucketState, Cell, Cells
+from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.element import BATCH_MARK
 from daybook.domain.money import format_units, parse_total
 from daybook.domain.position import Position, Reject
@@ -37,7 +37,9 @@ class BucketWrite(NamedTuple):
     expected: int | None
     """The version that Redis must hold; None: not resident."""
     state: BucketState
-    """The new version and the cells to set: all of them, when the bucket becomes resident by this."""
+    """The bucket's new version, in full."""
+    changed: Sequence[str] | None = None
+    """The payment methods whose totals are new; None: all of them, as when the bucket becomes resident by this."""
 
 
 class Commit(NamedTuple):
@@ -196,7 +198,7 @@ class HotAggregates:
         _, number, reject_bytes, buckets, sources, rejects = answer
         return Snapshot(
             number=number,
-            buckets={redis_keys.bucket_of(name.decode()): _bucket_state(*content) for name, *content in buckets},
+            buckets=await asyncio.to_thread(_bucket_states, buckets),
             sources=[_archived_source(fields) for fields in sources],
             rejects=[msgspec.json.decode(reject, type=Reject) for reject in rejects],
             reject_bytes=reject_bytes,
@@ -298,24 +300,30 @@ def _refuse_lost(word: bytes) -> None:
 
 def _bucket_arguments(write: BucketWrite) -> list[Argument]:
     cells = write.state.cells
+    changed = cells if write.changed is None else write.changed
     arguments: list[Argument] = [
         redis_keys.bucket_name(write.bucket),
         "" if write.expected is None else write.expected,
         write.state.version,
-        len(cells),
+        len(changed),
+        msgspec.json.encode({method: cell.transactions for method, cell in cells.items()}),
     ]
-    for method, cell in cells.items():
-        arguments += [method, format_units(cell.units)]
-    for method, cell in cells.items():
-        arguments += [method, cell.transactions]
+    for method in changed:
+        arguments += (method, format_units(cells[method].units))
     return arguments
 
 
-def _bucket_state(version: bytes, totals: list[bytes], counts: list[bytes]) -> BucketState:
-    count_of = flat(counts)
-    cells: Cells = {
-        method: Cell(parse_total(total.decode()), int(count_of.get(method, 0)))
-        for method, total in flat(totals).items()
+def _bucket_states(answers: list[Any]) -> dict[Bucket, BucketState]:
+    return {redis_keys.bucket_of(name.decode()): _bucket_state(*content) for name, *content in answers}
+
+
+def _bucket_state(version: bytes, totals: list[bytes], counts: bytes) -> BucketState:
+    """From a hash's flat field/value list, and a JSON object of counts."""
+    count_of = msgspec.json.decode(counts, type=dict[str, int])
+    methods = [method.decode() for method in totals[::2]]
+    cells = {
+        method: Cell(parse_total(total.decode()), count_of.get(method, 0))
+        for method, total in zip(methods, totals[1::2], strict=True)
     }
     return BucketState(int(version), cells)
 

@@ -5,8 +5,8 @@
 -- ARGV: token, sequence, elements to trim, their queued bytes, bytes of rejects,
 --       number of sources, of buckets, of rejects;
 --       for each source: id, expected ledger, new ledger, position, 1 if it has no checkpoint of its own;
---       for each bucket: name, expected version ('' = not resident), new version, number of fields,
---                        then total field/value pairs, then count field/value pairs;
+--       for each bucket: name, expected version ('' = not resident), new version, number of totals, all counts,
+--                        then field/value pairs of totals;
 --       then the rejects.
 -- Answers {'ok'}, {'done'} (a lost reply), {'lost'} (another owner, or Redis went back in time),
 --         {'gap', source} or {'stale', bucket, ...} (not at the expected version).
@@ -32,13 +32,20 @@ for i = 1, sources do
 end
 local bucket_keys = fixed_keys + sources
 local first_bucket = argument + sources * 5
-local stale = {'stale'}
-local at = first_bucket
+local names, stale, at = {}, {'stale'}, first_bucket
 for i = 1, buckets do
-  if (redis.call('HGET', KEYS[4], ARGV[at]) or '') ~= ARGV[at + 1] then
-    stale[#stale + 1] = ARGV[at]
+  names[i] = ARGV[at]
+  at = at + 5 + 2 * tonumber(ARGV[at + 3])
+end
+at = first_bucket
+for first = 1, buckets, 4000 do
+  local versions = redis.call('HMGET', KEYS[4], unpack(names, first, math.min(first + 3999, buckets)))
+  for i, version in ipairs(versions) do
+    if (version or '') ~= ARGV[at + 1] then
+      stale[#stale + 1] = ARGV[at]
+    end
+    at = at + 5 + 2 * tonumber(ARGV[at + 3])
   end
-  at = at + 4 + 4 * tonumber(ARGV[at + 3])
 end
 if #stale > 1 then
   return stale
@@ -60,24 +67,33 @@ for i = 1, sources do
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function set(key, from, values)
-  for first = from, from + values - 1, 4000 do
-    redis.call('HSET', key, unpack(ARGV, first, math.min(first + 3999, from + values - 1)))
-  end
-end
 at = first_bucket
 for i = 1, buckets do
-  local name, values = ARGV[at], 2 * tonumber(ARGV[at + 3])
+  local total, count = KEYS[bucket_keys + 2 * i - 1], KEYS[bucket_keys + 2 * i]
+  local after = at + 5 + 2 * tonumber(ARGV[at + 3])
   if ARGV[at + 1] == '' then
-    redis.call('DEL', KEYS[bucket_keys + 2 * i - 1], KEYS[bucket_keys + 2 * i])
+    redis.call('DEL', total, count)
   end
-  set(KEYS[bucket_keys + 2 * i - 1], at + 4, values)
-  set(KEYS[bucket_keys + 2 * i], at + 4 + values, values)
-  redis.call('HSET', KEYS[4], name, ARGV[at + 2])
-  redis.call('ZADD', KEYS[5], now, name)
-  redis.call('SADD', KEYS[6], name)
-  redis.call('ZADD', KEYS[7], 0, name)
-  at = at + 4 + 2 * values
+  for first = at + 5, after - 1, 4000 do
+    redis.call('HSET', total, unpack(ARGV, first, math.min(first + 3999, after - 1)))
+  end
+  redis.call('SET', count, ARGV[at + 4])
+  at = after
+end
+local next_bucket = first_bucket
+for first = 1, buckets, 1000 do
+  local versions, changed, resident = {}, {}, {}
+  for i = first, math.min(first + 999, buckets) do
+    local n = 2 * (i - first)
+    versions[n + 1], versions[n + 2] = names[i], ARGV[next_bucket + 2]
+    changed[n + 1], changed[n + 2] = now, names[i]
+    resident[n + 1], resident[n + 2] = 0, names[i]
+    next_bucket = next_bucket + 5 + 2 * tonumber(ARGV[next_bucket + 3])
+  end
+  redis.call('HSET', KEYS[4], unpack(versions))
+  redis.call('ZADD', KEYS[5], unpack(changed))
+  redis.call('ZADD', KEYS[7], unpack(resident))
+  redis.call('SADD', KEYS[6], unpack(names, first, math.min(first + 999, buckets)))
 end
 for first = at, at + rejects - 1, 4000 do
   redis.call('RPUSH', KEYS[9], unpack(ARGV, first, math.min(first + 3999, at + rejects - 1)))

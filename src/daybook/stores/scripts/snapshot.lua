@@ -15,7 +15,7 @@ end
 local buckets, sources = {}, {}
 for i, name in ipairs(names) do
   buckets[i] = {name, redis.call('HGET', KEYS[3], name),
-    redis.call('HGETALL', ARGV[2] .. name), redis.call('HGETALL', ARGV[3] .. name)}
+    redis.call('HGETALL', ARGV[2] .. name), redis.call('GET', ARGV[3] .. name)}
 end
 for i, id in ipairs(ids) do
   sources[i] = redis.call('HGETALL', ARGV[4] .. id)
