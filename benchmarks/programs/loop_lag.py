@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import uvloop
 
-from daybook import allocator, settings
+from daybook import memory, settings
 from daybook.cli.importing import import_all
 
 _TICK_SECONDS = 0.001
@@ -89,7 +89,7 @@ async def watched(file: Path) -> tuple[LoopWatch, bool]:
 
 
 if __name__ == "__main__":
-    allocator.keep_freed_memory()
+    memory.tune()
     watch, done = uvloop.run(watched(Path(sys.argv[1])))
     if not done:
         sys.exit("the import failed")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import uvloop
 
-from daybook import allocator, settings
+from daybook import memory, settings
 from daybook.cli.importing import import_all
 
 if __name__ == "__main__":
-    allocator.keep_freed_memory()
+    memory.tune()
     begun = time.perf_counter()
     done = uvloop.run(import_all(settings.load(replay_speed=0), [Path(name) for name in sys.argv[1:]], complete=False))
     seconds = time.perf_counter() - begun

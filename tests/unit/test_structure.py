@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "api": {"domain", "stores"},
     "embedded": {"stores"},
 }
-EVERYBODY = {"errors", "clock", "allocator"}
+EVERYBODY = {"errors", "clock", "memory"}
 CLIENTS = {"redis": {"stores", "embedded"}, "pymongo": {"stores"}, "bson": {"stores"}, "sqlite3": {"stores"}}
 KEY_PREFIXES = ("agg:", "count:", "daybook:")
 

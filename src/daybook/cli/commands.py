@@ -30,9 +30,9 @@ def serve() -> None:
     """Serve until SIGTERM or Ctrl-C. All settings come from the environment or from `.env`."""
     import uvloop
 
-    from daybook import allocator, logs, serve, settings
+    from daybook import logs, memory, serve, settings
 
-    allocator.keep_freed_memory()
+    memory.tune()
     logs.configure()
     uvloop.run(serve.serve(settings.load()))
 
@@ -48,10 +48,10 @@ def import_files(
     """Import files, each row once, with or without a running service; ends when all rows are applied."""
     import uvloop
 
-    from daybook import allocator, settings
+    from daybook import memory, settings
     from daybook.cli.importing import import_all
 
-    allocator.keep_freed_memory()
+    memory.tune()
     loaded = settings.load(replay_speed=replay_speed)
     if not uvloop.run(import_all(loaded, files, complete=complete)):
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import BinaryIO, NamedTuple
 
-from daybook import allocator
+from daybook import memory
 from daybook.sources.fold import Folded, Limits, fold_within
 from daybook.sources.records import Layout
 
@@ -43,7 +43,7 @@ def work(tasks: BinaryIO, answers: BinaryIO) -> None:
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # whoever started it decides when it ends
-    allocator.keep_freed_memory()
+    memory.tune()
     try:
         work(sys.stdin.buffer, sys.stdout.buffer)
     except BrokenPipeError:

@@ -18,6 +18,7 @@ from daybook.stores.connection import Argument, RedisConnection, translated
 from daybook.stores.source_registry import fields_of, flat, source_from
 
 _BUCKETS_PER_READ = 500
+_COUNTS = msgspec.json.Decoder(dict[str, int])
 
 
 class LedgerMove(NamedTuple):
@@ -319,13 +320,10 @@ def _bucket_states(answers: list[Any]) -> dict[Bucket, BucketState]:
 
 def _bucket_state(version: bytes, totals: list[bytes], counts: bytes) -> BucketState:
     """From a hash's flat field/value list, and a JSON object of counts."""
-    count_of = msgspec.json.decode(counts, type=dict[str, int])
-    methods = [method.decode() for method in totals[::2]]
-    cells = {
-        method: Cell(parse_total(total.decode()), count_of.get(method, 0))
-        for method, total in zip(methods, totals[1::2], strict=True)
-    }
-    return BucketState(int(version), cells)
+    count_of = _COUNTS.decode(counts)
+    texts = [text.decode() for text in totals]
+    pairs = zip(texts[::2], texts[1::2], strict=True)
+    return BucketState(int(version), {name: Cell(parse_total(total), count_of[name]) for name, total in pairs})
 
 
 def _archived_source(pairs: list[bytes]) -> ArchivedSource:

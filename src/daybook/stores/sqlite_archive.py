@@ -44,6 +44,8 @@ ON CONFLICT (Date, Type) DO UPDATE SET TotalAmount = excluded.TotalAmount,
 """
 _ROWS_PER_STEP = 1000
 _BUSY_SECONDS = 5.0
+_TOTALS = msgspec.json.Decoder(dict[str, str])
+_COUNTS = msgspec.json.Decoder(dict[str, int])
 
 Answer = TypeVar("Answer")
 
@@ -101,15 +103,10 @@ class SqliteArchive:
         return await self._run(work)
 
     async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
-        wanted = msgspec.json.encode([tuple(bucket) for bucket in buckets]).decode()
+        wanted = list(buckets)
 
         def work(connection: sqlite3.Connection) -> dict[Bucket, BucketState]:
-            rows = connection.execute(
-                "WITH Wanted (Day, Kind) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
-                " SELECT Date, Type, TotalAmount, TransactionCount, Version"
-                " FROM Wanted JOIN DailyAggregates ON Date = Day AND Type = Kind",
-                (wanted,),
-            )
+            rows = _select(connection, "TotalAmount, TransactionCount, Version", wanted)
             return {Bucket(day, kind): _state(*content) for day, kind, *content in rows}
 
         return await self._run(work)
@@ -197,34 +194,35 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _write_buckets(connection: sqlite3.Connection, snapshot: Snapshot) -> Written:
+    """Those that are newer than what is stored."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    inserted = updated = 0
-    for bucket, state in snapshot.buckets.items():
-        held = connection.execute("SELECT Version FROM DailyAggregates WHERE Date = ? AND Type = ?", bucket).fetchone()
-        if held is not None and held[0] >= state.version:
-            continue
-        totals = {method: format_units(cell.units) for method, cell in state.cells.items()}
-        counts = {method: cell.transactions for method, cell in state.cells.items()}
-        connection.execute(
-            _UPSERT,
-            (
-                *bucket,
-                msgspec.json.encode(totals).decode(),
-                msgspec.json.encode(counts).decode(),
-                now,
-                state.version,
-            ),
-        )
-        inserted, updated = inserted + (held is None), updated + (held is not None)
-    return Written(inserted, updated, len(snapshot.buckets) - inserted - updated)
+    stored = {Bucket(day, kind): version for day, kind, version in _select(connection, "Version", snapshot.buckets)}
+    newer = {bucket: state for bucket, state in snapshot.buckets.items() if state.version > stored.get(bucket, -1)}
+    connection.executemany(_UPSERT, ((*bucket, *_texts(state), now, state.version) for bucket, state in newer.items()))
+    updated = len(newer.keys() & stored.keys())
+    return Written(len(newer) - updated, updated, len(snapshot.buckets) - len(newer))
+
+
+def _select(connection: sqlite3.Connection, columns: str, buckets: Iterable[Bucket]) -> sqlite3.Cursor:
+    """Date, type and further columns of those of the buckets that are stored."""
+    # The columns are named in this file alone.
+    return connection.execute(
+        "WITH Wanted (Day, Kind) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
+        f" SELECT Date, Type, {columns} FROM Wanted JOIN DailyAggregates ON Date = Day AND Type = Kind",  # noqa: S608
+        (msgspec.json.encode([tuple(bucket) for bucket in buckets]).decode(),),
+    )
+
+
+def _texts(state: BucketState) -> tuple[str, str]:
+    """Totals and counts as they are stored."""
+    totals = {method: format_units(cell.units) for method, cell in state.cells.items()}
+    counts = {method: cell.transactions for method, cell in state.cells.items()}
+    return msgspec.json.encode(totals).decode(), msgspec.json.encode(counts).decode()
 
 
 def _state(totals: str, counts: str, version: int) -> BucketState:
-    count_of = msgspec.json.decode(counts, type=dict[str, int])
+    count_of = _COUNTS.decode(counts)
     return BucketState(
         version,
-        {
-            method: Cell(parse_total(total), count_of.get(method, 0))
-            for method, total in msgspec.json.decode(totals, type=dict[str, str]).items()
-        },
+        {name: Cell(parse_total(total), count_of[name]) for name, total in _TOTALS.decode(totals).items()},
     )
