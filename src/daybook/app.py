@@ -10,10 +10,10 @@ from fastapi_offline import FastAPIOffline
 
 from daybook import __version__
 from daybook.api import service_router, stats_router
+from daybook.api.error_answers import error_answer
 from daybook.api.services import Services
+from daybook.api.stats_shortcut import StatsShortcut
 from daybook.errors import DaybookError
-
-_SECONDS_TO_RETRY = "1"
 
 
 class AppState(TypedDict):
@@ -30,11 +30,10 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPIOffline(title="Daybook", version=__version__, lifespan=lifespan)
     app.include_router(stats_router.router)
     app.include_router(service_router.router)
+    app.add_middleware(StatsShortcut, stats=services.stats)
     app.add_exception_handler(DaybookError, _render)
     return app
 
 
 async def _render(_: Request, error: Exception) -> JSONResponse:
-    status = error.status if isinstance(error, DaybookError) else 500
-    headers = {"Retry-After": _SECONDS_TO_RETRY} if status == 503 else None  # noqa: PLR2004 - HTTP's number
-    return JSONResponse({"detail": str(error)}, status, headers)
+    return error_answer(error)

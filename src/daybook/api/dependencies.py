@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from daybook.api.services import Services
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # not sync: that would take a thread for each request
     return cast(Services, request.state.services)
 
 

@@ -14,6 +14,7 @@ from daybook.stores.hot_aggregates import HotAggregates
 _MAX_AGE_SECONDS = 1.0
 """For what changes without a commit: someone who writes to the archive by hand."""
 _KEPT_ANSWERS, _KEPT_BYTES = 64, 16 << 20
+_KNOWN_QUESTIONS = 1000
 
 
 class _Kept(NamedTuple):
@@ -33,8 +34,19 @@ class StatsAnswers:
         self._service, self._hot, self._waiting_for = service, hot, waiting_for
         self._kept: OrderedDict[tuple[date, date], _Kept] = OrderedDict()
         self._bytes = 0
+        self._ranges: dict[bytes, tuple[date, date]] = {}
         self._asking: asyncio.Task[bytes] | None = None
         self._next: asyncio.Task[bytes] | None = None
+
+    def understand(self, question: bytes, first: date, last: date) -> None:
+        """Remember which days a query string asks for."""
+        if len(self._ranges) >= _KNOWN_QUESTIONS:
+            self._ranges.clear()
+        self._ranges[question] = first, last
+
+    def days_of(self, question: bytes) -> tuple[date, date] | None:
+        """The days that a query string asks for, if it was understood before."""
+        return self._ranges.get(question)
 
     async def answer(self, first: date, last: date) -> bytes:
         revision = await self._revision()

@@ -4,7 +4,7 @@ import re
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
@@ -32,6 +32,8 @@ Day = Annotated[date, BeforeValidator(_only_days), Query(examples=["2026-01-01"]
     responses={400: {"model": Detail}, 503: {"model": Detail}},
     summary="Exact totals per day, type and payment method",
 )
-async def stats(services: ServicesDependency, from_date: Day, to_date: Day) -> Response:
+async def stats(request: Request, services: ServicesDependency, from_date: Day, to_date: Day) -> Response:
     """Both ends of the range belong to it."""
-    return Response(await services.stats.answer(from_date, to_date), media_type="application/json")
+    answer = await services.stats.answer(from_date, to_date)
+    services.stats.understand(request.scope["query_string"], from_date, to_date)
+    return Response(answer, media_type="application/json")

@@ -205,10 +205,9 @@ def _write_buckets(connection: sqlite3.Connection, snapshot: Snapshot) -> Writte
 
 def _select(connection: sqlite3.Connection, columns: str, buckets: Iterable[Bucket]) -> sqlite3.Cursor:
     """Date, type and further columns of those of the buckets that are stored."""
-    # The columns are named in this file alone.
     return connection.execute(
-        "WITH Wanted (Day, Kind) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
-        f" SELECT Date, Type, {columns} FROM Wanted JOIN DailyAggregates ON Date = Day AND Type = Kind",  # noqa: S608
+        "WITH Wanted (Day, Kind) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))"  # noqa: S608
+        f" SELECT Date, Type, {columns} FROM Wanted JOIN DailyAggregates ON Date = Day AND Type = Kind",
         (msgspec.json.encode([tuple(bucket) for bucket in buckets]).decode(),),
     )
 
