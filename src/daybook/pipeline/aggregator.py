@@ -19,7 +19,7 @@ from daybook.stores.transaction_queue import Element, TransactionQueue
 
 log = structlog.get_logger("aggregator")
 
-_ELEMENTS_PER_COMMIT = 4000
+_ELEMENTS_PER_COMMIT = 16000
 _BYTES_PER_COMMIT = 8 << 20
 _NOTHING = Cell(0, 0)
 

@@ -15,7 +15,7 @@ from daybook.sources.cell_columns import MAX_TRANSACTIONS, CellColumns, joined
 from daybook.sources.queue_json import fold_lines, lines_of
 from daybook.stores.transaction_queue import Element, Oversized
 
-_JSON_ELEMENTS_TOGETHER = 4000
+_JSON_ELEMENTS_TOGETHER = 16000
 _CELLS_PER_COMMIT = 200_000
 
 
