@@ -3,6 +3,7 @@
 import random
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -186,6 +187,16 @@ def test_batches_round_trip(sums: Sums) -> None:
     batch = decode(encode(header, from_sums(sums)))
     assert msgspec.structs.replace(batch.header, methods=[]) == header
     assert joined([batch.cells]).sums() == {bucket: cells for bucket, cells in sums.items() if cells}
+
+
+@settings(max_examples=500)
+@given(_SUMS, st.data())
+def test_a_damaged_batch_is_refused(sums: Sums, data: st.DataObject) -> None:
+    element = bytearray(encode(BatchHeader("source", 10, Position(offset=20)), from_sums(sums)))
+    place = data.draw(st.integers(0, len(element) - 1))
+    element[place] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ValueError, match="checksum"):
+        decode(bytes(element[: data.draw(st.integers(place + 1, len(element)))]))
 
 
 _JSON_VALUE = st.one_of(

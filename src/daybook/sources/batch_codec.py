@@ -2,10 +2,12 @@
 
 One row a cell: `Day`, `Type` (0 deposits, 1 withdrawals), `PaymentMethod` (index in the header's `methods`), the
 amount in units of 10^-8 as `High` * 2^32 + `Low`, and the number of `Transactions`. The schema's metadata hold the
-`BatchHeader` as JSON under `Batch`.
+`BatchHeader` as JSON under `Batch`. Four bytes follow the stream: its CRC-32. Readers of Arrow streams stop before
+them; Daybook reads nothing whose checksum is wrong, because the reader does not survive every damage.
 """
 
 import io
+import zlib
 
 import msgspec
 import nanoarrow as na
@@ -48,6 +50,7 @@ _COLUMNS = (
 _CODES = [(name, code) for name, _, code, _ in _COLUMNS]
 _SCHEMA = na.c_schema(na.struct({name: kind(nullable=False) for name, kind, _, _ in _COLUMNS}))
 _BATCH = "Batch"
+_CHECKSUM_BYTES = 4
 
 
 def encode(header: BatchHeader, cells: CellColumns) -> bytes:
@@ -61,18 +64,25 @@ def encode(header: BatchHeader, cells: CellColumns) -> bytes:
     stream = io.BytesIO()
     with StreamWriter.from_writable(stream) as writer:
         writer.write_array(na.c_array_from_buffers(schema, len(cells.days), [None], children=children, move=True))
-    return stream.getvalue()
+    element = stream.getvalue()
+    return element + zlib.crc32(element).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def decode(element: bytes) -> Batch:
     """The batch in an Arrow element; raises ValueError when it is no batch of Daybook's."""
+    content, checksum = element[:-_CHECKSUM_BYTES], element[-_CHECKSUM_BYTES:]
+    if zlib.crc32(content).to_bytes(_CHECKSUM_BYTES, "little") != checksum:
+        raise ValueError("not a batch, or a damaged one: wrong checksum")
     try:
-        with InputStream.from_readable(element) as found:
+        with InputStream.from_readable(content) as found:
             stream = na.c_array_stream(found)
             schema = stream.get_schema()
             arrays = list(stream)
         header = msgspec.json.decode(dict(schema.metadata.items())[_BATCH.encode()], type=BatchHeader)
-    except (na.NanoarrowException, AttributeError, KeyError, msgspec.MsgspecError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Foreign bytes: whatever the reader makes of them, they must not stop the queue.
         raise ValueError(f"not a batch: {error}") from error
     if [(child.name, child.format) for child in schema.children] != _CODES or len(arrays) != 1:
         raise ValueError("Arrow stream has other columns than a batch")
