@@ -20,7 +20,7 @@ from daybook.stores.transaction_queue import Element, TransactionQueue
 log = structlog.get_logger("aggregator")
 
 _ELEMENTS_PER_COMMIT = 16000
-_BYTES_PER_COMMIT = 8 << 20
+_BYTES_PER_COMMIT = 16 << 20
 _NOTHING = Cell(0, 0)
 
 

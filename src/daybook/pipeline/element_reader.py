@@ -16,7 +16,7 @@ from daybook.sources.queue_json import fold_lines, lines_of
 from daybook.stores.transaction_queue import Element, Oversized
 
 _JSON_ELEMENTS_TOGETHER = 16000
-_CELLS_PER_COMMIT = 200_000
+_CELLS_PER_COMMIT = 300_000
 
 
 Changes = dict[Bucket, list[tuple[str, int, int]]]

@@ -24,7 +24,7 @@ from daybook.sources.words import (
     last_digits,
     number,
     pairs_of,
-    without_last,
+    without_dot,
     word,
 )
 
@@ -180,25 +180,29 @@ def _amounts(words: Words, column: Column) -> tuple[Indexes, Mask]:
         decimals[pending[here]] = count
         pending = pending[~here]
     ending = words.at(column.end - WORD)
-    fraction, sure = last_digits(ending, decimals)
-    whole_length = length - decimals - (decimals > 0)
-    sure &= (whole_length >= 1) & (whole_length <= _WHOLE_DIGITS)
-    whole_ending = without_last(ending, np.minimum(length - whole_length, WORD - 1))
+    digits, sure = last_digits(without_dot(ending, decimals), np.minimum(length - (decimals > 0), WORD))
+    units = number(pairs_of(digits)).astype(np.int64) * _FRACTION_UNITS[decimals]
+    sure &= length >= 1
     long = np.flatnonzero(length > WORD)
     if len(long):
-        whole_ending[long] = words.at(column.end[long] - (length - whole_length)[long] - WORD)
-    whole, good = last_digits(whole_ending, np.clip(whole_length, 0, WORD))
-    sure &= good
-    units = number(pairs_of(whole)).astype(np.int64)
-    very_long = np.flatnonzero(whole_length > WORD)
-    if len(very_long):
-        before = words.at(column.start[very_long] + whole_length[very_long] - 2 * WORD)
-        high, good = last_digits(before, np.clip(whole_length[very_long] - WORD, 0, WORD))
-        sure[very_long] &= good
-        units[very_long] += number(pairs_of(high)).astype(np.int64) * 10**WORD
-    units *= 10**DECIMALS
-    units += number(pairs_of(fraction)).astype(np.int64) * _FRACTION_UNITS[decimals]
+        units[long], sure[long] = _long_amounts(words, Column(column.start[long], column.end[long]), decimals[long])
     return units, sure & (units > 0)
+
+
+def _long_amounts(words: Words, column: Column, decimals: Indexes) -> tuple[Indexes, Mask]:
+    """The same for amounts of more than eight characters."""
+    length = column.end - column.start
+    fraction, sure = last_digits(words.at(column.end - WORD), decimals)
+    whole_length = length - decimals - (decimals > 0)
+    sure &= (whole_length >= 1) & (whole_length <= _WHOLE_DIGITS)
+    whole_end = column.end - (length - whole_length)
+    whole, good = last_digits(words.at(whole_end - WORD), np.clip(whole_length, 0, WORD))
+    sure &= good
+    high, good = last_digits(words.at(whole_end - 2 * WORD), np.clip(whole_length - WORD, 0, WORD))
+    sure &= good
+    units = number(pairs_of(high)).astype(np.int64) * 10**WORD + number(pairs_of(whole)).astype(np.int64)
+    units *= 10**DECIMALS
+    return units + number(pairs_of(fraction)).astype(np.int64) * _FRACTION_UNITS[decimals], sure
 
 
 def _add_up(days: Indexes, types: Indexes, methods: Indexes, units: Indexes, names: list[str]) -> CellColumns:

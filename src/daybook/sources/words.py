@@ -19,6 +19,8 @@ _ZEROS = np.uint64(0x3030303030303030)
 _TO_HIGH_BIT_ABOVE_9 = np.uint64(0x7676767676767676)
 _FIRST = np.array([(1 << 8 * count) - 1 for count in range(WORD)] + [2**64 - 1], np.uint64)
 _LAST = np.array([0] + [(2**64 - 1) ^ ((1 << 8 * (WORD - count)) - 1) for count in range(1, WORD + 1)], np.uint64)
+_LAST_OR_ALL = np.append(np.array([2**64 - 1], np.uint64), _LAST[1:])
+"""As `_LAST`, but all of the word for 0."""
 
 
 class Column(NamedTuple):
@@ -79,9 +81,10 @@ def last_digits(words: WordArray, count: Indexes) -> tuple[WordArray, Mask]:
     return found, ((found | (found + _TO_HIGH_BIT_ABOVE_9)) & _HIGH_BITS) == 0
 
 
-def without_last(words: WordArray, count: Indexes) -> WordArray:
-    """The words that end `count` (0 to 7) characters earlier; zero bytes come in at the beginning."""
-    return words << (count * WORD).astype(np.uint64)
+def without_dot(words: WordArray, decimals: Indexes) -> WordArray:
+    """Numbers without the dot before their last `decimals` (0 to 8) characters; the others move up by one."""
+    kept = _LAST_OR_ALL[decimals]
+    return (words & kept) | ((words << np.uint64(8)) & ~kept)
 
 
 def pairs_of(digits: WordArray) -> WordArray:
