@@ -3,16 +3,15 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from bson import Decimal128, Int64
 from pymongo import AsyncMongoClient, UpdateOne
 from pymongo.write_concern import WriteConcern
 
+from benchmarks.lane import Hot, hot_lane
 from benchmarks.measure import BenchmarkError, Spread, ratios
 from benchmarks.mongo_server import mongo_server
 from benchmarks.plan import Plan
@@ -20,41 +19,14 @@ from benchmarks.results import Results
 from daybook import logs
 from daybook.domain.bucket import TYPES, Bucket, BucketState, Cell
 from daybook.domain.money import to_decimal
-from daybook.embedded.valkey_server import EmbeddedValkey
-from daybook.pipeline.dumper import Dumper, Retention
-from daybook.pipeline.recovery import recover
-from daybook.stores import mongo_schema, redis_keys
-from daybook.stores.archive import Archive
-from daybook.stores.connection import RedisConnection
-from daybook.stores.hot_aggregates import BucketWrite, Commit, HotAggregates
-from daybook.stores.lease import Lease
+from daybook.stores import mongo_schema
+from daybook.stores.hot_aggregates import BucketWrite, Commit
 from daybook.stores.mongo_archive import MongoArchive
 from daybook.stores.sqlite_archive import SqliteArchive
 
 BUCKETS, METHODS = 10_000, 5
-_QUEUE, _DATABASE = "TransactionQueue", "bench"
+_DATABASE = "bench"
 _PER_COMMIT = 500
-_RETENTION = Retention(timedelta(days=3_660_000), 10.0, 2 * BUCKETS, 1 << 20)
-_MORE_SECONDS = 600.0
-
-
-class TimedConnection(RedisConnection):
-    waited_seconds = 0.0
-    """Until Redis had on disk what it knew."""
-
-    async def wait_until_durable(self) -> None:
-        begun = time.perf_counter()
-        await super().wait_until_durable()
-        self.waited_seconds += time.perf_counter() - begun
-
-
-class Hot(NamedTuple):
-    """The lane of an embedded server of its own, as a service holds it."""
-
-    connection: TimedConnection
-    aggregates: HotAggregates
-    dumper: Dumper
-    token: str
 
 
 class Dumped(NamedTuple):
@@ -71,7 +43,7 @@ def run(plan: Plan, results: Results) -> None:
 
 async def _sqlite(plan: Plan, results: Results) -> None:
     with tempfile.TemporaryDirectory(prefix="dump-", dir=plan.folder) as name:
-        async with _hot(Path(name), SqliteArchive(Path(name) / "archive.sqlite")) as hot:
+        async with hot_lane(Path(name), SqliteArchive(Path(name) / "archive.sqlite")) as hot:
             dumps = [await _dump_all(hot, number) for number in range(plan.rounds + 1)]
     _add(plan, results, "SQLite, all new", dumps[:1])
     _add(plan, results, "SQLite, all changed", dumps[1:])
@@ -93,7 +65,7 @@ async def _mongo(plan: Plan, results: Results) -> None:
                 results.add(f"dump of {BUCKETS:,} buckets, MongoDB by bulk_write", "not installed", target)
                 return
             dumps, bare = [], []
-            async with _hot(Path(name), MongoArchive(server.uri, _DATABASE, timeout_seconds=60)) as hot:
+            async with hot_lane(Path(name), MongoArchive(server.uri, _DATABASE, timeout_seconds=60)) as hot:
                 for number in range(plan.rounds):
                     dumps.append((await _dump_all(hot, number)).seconds)
                     bare.append(await _bulk_write(server.uri, number))
@@ -105,22 +77,6 @@ async def _mongo(plan: Plan, results: Results) -> None:
         target,
         met=share.median <= 1.5,
     )
-
-
-@asynccontextmanager
-async def _hot(folder: Path, archive: Archive) -> AsyncIterator[Hot]:
-    async with EmbeddedValkey(folder) as server:
-        connection = cast(TimedConnection, TimedConnection.to(unix_socket=str(server.socket), timeout_seconds=60))
-        try:
-            lease = Lease(connection, redis_keys.LANE_LEASE, redis_keys.LANE, _MORE_SECONDS)
-            await lease.acquire(steal=True)
-            aggregates = HotAggregates(connection, _QUEUE)
-            await recover(aggregates, archive, lease.token)
-            dumper = Dumper(connection, aggregates, archive, _RETENTION, token=lease.token)
-            yield Hot(connection, aggregates, dumper, lease.token)
-        finally:
-            await archive.close()
-            await connection.close()
 
 
 async def _dump_all(hot: Hot, number: int) -> Dumped:

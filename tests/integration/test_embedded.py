@@ -123,7 +123,7 @@ async def test_runs_as_promised(data_dir: Path) -> None:
         with client(server) as redis:
             assert redis.config_get("appendonly", "appendfsync", "maxmemory-policy", "save", "port") == {
                 "appendonly": "yes",
-                "appendfsync": "everysec",
+                "appendfsync": "always",
                 "maxmemory-policy": "noeviction",
                 "save": "",
                 "port": "0",
