@@ -16,7 +16,7 @@ from benchmarks.measure import BenchmarkError, Spread, ratios
 from benchmarks.mongo_server import mongo_server
 from benchmarks.plan import Plan
 from benchmarks.results import Results
-from daybook import logs
+from daybook import logs, memory
 from daybook.domain.bucket import TYPES, Bucket, BucketState, Cell
 from daybook.domain.money import to_decimal
 from daybook.stores import mongo_schema
@@ -36,6 +36,7 @@ class Dumped(NamedTuple):
 
 def run(plan: Plan, results: Results) -> None:
     logs.configure(quiet=True)
+    memory.tune()
     asyncio.run(_sqlite(plan, results))
     if not plan.quick:
         asyncio.run(_mongo(plan, results))

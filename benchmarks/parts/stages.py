@@ -14,7 +14,7 @@ from benchmarks.files import DataFile
 from benchmarks.lane import MAX_BUCKETS, QUEUE, hot_lane
 from benchmarks.plan import Plan
 from benchmarks.results import Results
-from daybook import logs
+from daybook import logs, memory
 from daybook.domain.position import Position
 from daybook.domain.source import Source
 from daybook.pipeline.aggregator import Aggregator
@@ -55,6 +55,7 @@ class Stages:
 
 def run(plan: Plan, results: Results) -> None:
     logs.configure(quiet=True)
+    memory.tune()
     for name, file in (
         ("one month", plan.files.month(plan.rows)),
         ("10 years of 50 methods, a tenth late", plan.files.ten_years(plan.rows, 0.1)),
