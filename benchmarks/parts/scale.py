@@ -8,13 +8,15 @@ from benchmarks.results import Results
 
 HUGE_ROWS = 100_000_000
 _MB = 1_000_000
+_MOST_WIDE_ROWS = 5_000_000
 _IN_ORDER, _SHUFFLED = "10 years of 50 methods, a tenth late", "10 years of 50 methods, shuffled"
 
 
 def run_wide(plan: Plan, results: Results) -> None:
     """Ten years of 50 payment methods: up to 365,300 totals instead of 310."""
-    month = plan.files.month(plan.rows)
-    in_order, shuffled = (plan.files.ten_years(plan.rows, late) for late in (0.1, 1.0))
+    rows = min(plan.rows, _MOST_WIDE_ROWS)
+    month = plan.files.head(plan.files.month(plan.rows), rows)
+    in_order, shuffled = (plan.files.ten_years(rows, late) for late in (0.1, 1.0))
 
     def once(file: DataFile) -> Outcome:
         return import_once(plan, [file.path], file)
