@@ -104,6 +104,13 @@ async def test_workers_that_keep_dying_are_given_up_and_nobody_waits_for_them() 
         assert same(await fold(folding, content), plain(content))
 
 
+async def test_where_no_process_can_be_started_blocks_are_folded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    async with Folding(2) as folding:
+        assert same(await fold(folding, block(7)), plain(block(7)))
+        assert same(await fold(folding, block(7)), plain(block(7)))
+
+
 async def test_a_caller_that_is_cancelled_leaves_no_answer_for_the_next() -> None:
     first, second = block(5), block(6)
     async with Folding(1) as folding:

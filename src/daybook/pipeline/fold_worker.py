@@ -33,7 +33,7 @@ def work(tasks: BinaryIO, answers: BinaryIO) -> None:
     while True:
         try:
             task: Task = pickle.load(tasks)  # noqa: S301 - from the process that started this one
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):  # at a task's end, or in the middle of one
             return
         answer: Answer = task.number, fold_within(task.block, task.layout, task.source, task.limits)
         pickle.dump(answer, answers, protocol=5)

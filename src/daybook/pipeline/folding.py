@@ -98,7 +98,11 @@ class Folding:
     def start(self) -> None:
         """Does not wait for the workers."""
         while len(self._workers) < self._wanted:
-            worker = FoldWorker()
+            try:
+                worker = FoldWorker()
+            except OSError as error:
+                self._do_without(str(error))
+                return
             self._workers.add(worker)
             starting = asyncio.create_task(self._get_ready(worker))
             self._starting.add(starting)
@@ -143,8 +147,12 @@ class Folding:
         if self._deaths < _MOST_DEATHS:
             self.start()
         else:
-            self._wanted = 0
-            self._idle.put_nowait(None)
+            self._do_without("too many have died")
+
+    def _do_without(self, reason: str) -> None:
+        log.warning("no fold workers from now on: imports are slower", reason=reason)
+        self._wanted = 0
+        self._idle.put_nowait(None)
 
 
 def _failed(done: "asyncio.Future[list[Folded]]") -> bool:
