@@ -210,6 +210,14 @@ _JSON_VALUE = st.one_of(
     st.tuples(*[_JSON_VALUE] * 4),
     st.binary(max_size=30),
 ), max_size=12))  # fmt: skip
+@example(
+    [
+        b'{"Timestamp":"2026-01-01","Type":"deposit","PaymentMethod":"a","Amount":1},{"Timestamp":"2026-01-01"',
+        b'"Type":"deposit","PaymentMethod":"a","Amount":1}',
+    ]
+)
+@example([b'{"Timestamp":"2026-01-01","Type":"deposit","PaymentMethod":"a","Amount":1}, {"Amount":1}', b"{}"])
+@example([b'{"Timestamp":"2026-01-01T10:30:00","Type":"deposit","PaymentMethod":"a","Amount":"\xff"}'] * 2)
 def test_json_lines_and_their_reference_agree(items: list[object]) -> None:
     names = ("Timestamp", "Type", "PaymentMethod", "Amount")
     lines = [

@@ -39,7 +39,7 @@ def test_the_workflow_covers_every_python_on_real_servers(job: dict[str, Any]) -
     ports = {name: service["ports"] for name, service in job["services"].items()}
     assert ports == {"redis": ["6379:6379"], "mongodb": ["27017:27017"]}
     assert job["env"] == {
-        "DAYBOOK_TEST_REDIS_URL": "redis://127.0.0.1:6379",
+        "DAYBOOK_TEST_REDIS_URL": "redis://127.0.0.1:6379/9",
         "DAYBOOK_TEST_MONGODB_URI": "mongodb://127.0.0.1:27017/",
     }
 
