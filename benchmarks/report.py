@@ -68,9 +68,9 @@ def write(plan: Plan, results: Results, description: Sequence[tuple[str, str]], 
         *[f"Failed: {problem}" for problem in results.problems],
         "## How it is measured",
         _HOW_IT_IS_MEASURED,
-        "`make bench BENCH=--huge` measures all of it, `make bench` all but the hundred million rows, `make"
-        " bench-quick` the main parts with a million rows; options are in `python -m benchmarks --help`. The programs are in"
-        " `benchmarks/`.",
+        "`make bench BENCH=--huge` measures all of it, `make bench` all but the hundred million rows,"
+        " `make bench-quick` the main parts with a million rows; options are in `python -m benchmarks --help`."
+        " The programs are in `benchmarks/`.",
         _table(("machine", ""), [*description, ("other systems", ", ".join(versions)), ("rounds", str(plan.rounds))]),
         by_hand.rstrip("\n"),
     ]
