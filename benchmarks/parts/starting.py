@@ -10,7 +10,7 @@ from benchmarks.measure import Spread
 from benchmarks.plan import Plan
 from benchmarks.results import Results
 
-_TIMES, _QUICK_TIMES = 10, 2
+_TIMES, _QUICK_TIMES = 10, 1
 
 
 def run(plan: Plan, results: Results) -> None:
