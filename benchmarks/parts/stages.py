@@ -78,7 +78,14 @@ async def _measure(plan: Plan, file: DataFile) -> Stages:
             await registry.register(Source(_SOURCE, str(file.path), b""), (await registry.known()).registry)
             queue = TransactionQueue(hot.connection, QUEUE, QueueLimits(10_000, 1 << 30, 1 << 20))
             aggregator = Aggregator(
-                queue, hot.aggregates, registry, archive, hot.dumper, token=hot.token, max_buckets=MAX_BUCKETS
+                queue,
+                hot.aggregates,
+                registry,
+                archive,
+                hot.dumper,
+                token=hot.token,
+                max_buckets=MAX_BUCKETS,
+                max_methods=1000,
             )
             reader = BlockReader(file.path)
             header = reader.header()

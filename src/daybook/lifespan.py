@@ -127,7 +127,13 @@ def make_lane(settings: Settings, stores: Stores) -> Lane:
         settings.max_resident_buckets,
         settings.max_reject_bytes,
     )
-    lane_settings = LaneSettings(settings.lease_seconds, settings.queue_wait_seconds, retention, alone=stores.alone)
+    lane_settings = LaneSettings(
+        settings.lease_seconds,
+        settings.queue_wait_seconds,
+        retention,
+        settings.max_methods_per_bucket,
+        alone=stores.alone,
+    )
     return Lane(stores.redis, stores.queue, stores.hot, stores.registry, stores.archive, lane_settings)
 
 

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     http_host: str = _named("HttpHost", default="127.0.0.1", min_length=1)
     http_port: int = _named("HttpPort", default=8000, ge=0, le=65535)
     max_resident_buckets: int = _named("MaxResidentBuckets", default=20_000, ge=100)
+    max_methods_per_bucket: int = _named("MaxMethodsPerBucket", default=1000, ge=1, le=50_000)
     max_queue_elements: int = _named("MaxQueueElements", default=10_000, ge=1)
     max_queue_bytes: int = _named("MaxQueueBytes", default=64 << 20, ge=1 << 10)
     max_reject_bytes: int = _named("MaxRejectBytes", default=8 << 20, ge=1 << 10)

@@ -138,7 +138,7 @@ async def test_a_late_row_finds_the_full_total_of_its_evicted_day(shared_redis: 
             await observer.push(late[0].json())
             await work.until(partial(observer.all_done, files), "the late rows applied")
             bucket = Bucket(day, "deposits")
-            cells = (await observer.hot.read([bucket]))[bucket].cells
+            cells = (await observer.hot.read([bucket]))[bucket].state.cells
             assert {
                 (day, "deposits", method): (to_decimal(cell.units), cell.transactions) for method, cell in cells.items()
             } == {key: held for key, held in sums_of(rows + late).items() if key[:2] == bucket}

@@ -68,7 +68,8 @@ class Stores:
         return (await self.hot.commit(self.token, Commit(sequence, trim, 0, [], [write], []))).stale
 
     async def held(self) -> BucketState | None:
-        return (await self.hot.read([DAY])).get(DAY)
+        held = (await self.hot.read([DAY])).get(DAY)
+        return held and held.state
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ async def test_a_batch_is_queued_only_at_the_expected_checkpoint(stores: Stores)
     again = await stores.queue.enqueue("s", 0, Position(offset=5), b"x", [Reject("s", 1, "r", "why")])
     assert again.moved_to == 5
     assert await stores.queue.length() == 1
-    assert await stores.hot.reject_bytes() == 0
+    assert await stores.hot.record_bytes() == 0
 
 
 async def test_a_full_queue_and_full_rejects_hold_the_importer_back(stores: Stores) -> None:
@@ -254,7 +255,7 @@ async def test_rejects_leave_redis_only_when_they_are_archived(stores: Stores) -
     assert later is not None
     assert later.rejects == [second]
     await stores.hot.settle(stores.token, later)
-    assert await stores.hot.reject_bytes() == 0
+    assert await stores.hot.record_bytes() == 0
 
 
 async def test_a_restore_sets_everything_back(stores: Stores) -> None:

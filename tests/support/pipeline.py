@@ -95,7 +95,9 @@ async def lane(
         await recover(hot, archive, lease.token)
         retention = Retention(age, 0.0, max_buckets, 1 << 20)
         dumper = Dumper(redis, hot, archive, retention, token=lease.token)
-        aggregator = Aggregator(queue, hot, registry, archive, dumper, token=lease.token, max_buckets=max_buckets)
+        aggregator = Aggregator(
+            queue, hot, registry, archive, dumper, token=lease.token, max_buckets=max_buckets, max_methods=1000
+        )
         yield Parts(
             redis,
             queue,

@@ -73,10 +73,10 @@ def import_state(source: Source) -> ImportState:
         size=source.size,
         read_bytes=source.read.offset,
         rows=source.read.rows,
-        applied=source.applied.rows - source.applied.rejected,
-        rejected=source.read.rejected,
+        applied=source.applied_rows,
+        rejected=source.rejected_rows,
         waiting=source.waiting,
         state=source.state,
         problem=source.problem,
-        control_totals=ControlTotals(deposits=source.applied.deposits, withdrawals=source.applied.withdrawals),
+        control_totals=ControlTotals(**source.control_totals),
     )

@@ -27,9 +27,8 @@ class StatsService:
         """
         if first > last:
             raise InvalidRangeError("From parameter must be before or equal to To")
-        found: dict[Bucket, BucketState] = await self._hot.read(
-            await self._hot.resident(first.isoformat(), last.isoformat())
-        )
+        resident = await self._hot.read(await self._hot.resident(first.isoformat(), last.isoformat()))
+        found = {bucket: held.state for bucket, held in resident.items()}
         days = (last - first).days + 1
         if len(found) < days * len(TYPES):
             async for bucket, state in self._archive.days(first.isoformat(), last.isoformat()):

@@ -95,7 +95,7 @@ def _draw(progress: Progress, task: TaskID, source: Source, rate: float) -> None
         completed=source.applied.offset,
         rows=source.applied.rows,
         rate=rate,
-        rejected=source.applied.rejected,
+        rejected=source.applied.rejected + source.refused.rows,
     )
 
 
@@ -116,11 +116,10 @@ async def _report(importers: Mapping[Path, Importer], stores: Stores) -> bool:
         source = await _source(importer, stores)
         problem = importer.problem or (source.problem if source else "")
         if source is not None:
-            applied = source.applied.rows - source.applied.rejected
             word = "already imported" if importer.already_imported else "imported"
             console.print(
-                f"{path}: {word}: {source.read.rows} rows = {applied} applied + "
-                f"{source.read.rejected} rejected + {source.waiting} waiting",
+                f"{path}: {word}: {source.read.rows} rows = {source.applied_rows} applied + "
+                f"{source.rejected_rows} rejected + {source.waiting} waiting",
                 markup=False,
             )
         elif not problem:

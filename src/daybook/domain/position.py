@@ -43,6 +43,30 @@ class Position(msgspec.Struct, frozen=True):
         return msgspec.json.decode(text, type=Position)
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """Valid rows that the importer passed and the aggregator rejected: their bucket had no room for their method."""
+
+    rows: int = 0
+    deposits: str = "0.00"
+    """What they add up to, exact decimal text."""
+    withdrawals: str = "0.00"
+
+    def more(self, rows: int, deposits: int, withdrawals: int) -> "Refused":
+        """With so many further rows; the totals are given in units of 10^-8."""
+        return Refused(
+            self.rows + rows,
+            format_units(parse_total(self.deposits) + deposits),
+            format_units(parse_total(self.withdrawals) + withdrawals),
+        )
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @staticmethod
+    def from_json(text: bytes) -> "Refused":
+        return msgspec.json.decode(text, type=Refused)
+
+
 class Reject(msgspec.Struct, frozen=True):
     """A row that breaks a rule, as it stood in its source."""
 
@@ -52,6 +76,17 @@ class Reject(msgspec.Struct, frozen=True):
     raw: str
     """The row's text; bytes that are no UTF-8 stand as `\\xNN`; at most `RAW_LIMIT` characters."""
     reason: str
+
+
+class Correction(msgspec.Struct, frozen=True):
+    """Which row took the place of a rejected one: the first that did, for ever."""
+
+    source: str
+    line: int
+    """The rejected row, as its `Reject` names it."""
+    by_source: str
+    by_line: int
+    """The row that counts instead."""
 
 
 RAW_LIMIT = 4096

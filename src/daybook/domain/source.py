@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from daybook.domain.position import Position
+from daybook.domain.bucket import TYPES
+from daybook.domain.money import format_units, parse_total
+from daybook.domain.position import Position, Refused
 
 HEAD_BYTES = 4096
 QUEUE_SOURCE = "queue"
@@ -36,6 +38,25 @@ class Source(msgspec.Struct, frozen=True):
     """What keeps the rest from being read, for people; empty when nothing does."""
     order: int = 0
     """Grows with each source that became known."""
+    refused: Refused = Refused()
+    """Of the rows before the ledger, those that had no room (`MaxMethodsPerBucket`)."""
+
+    @property
+    def applied_rows(self) -> int:
+        """Rows that are in the buckets."""
+        return self.applied.rows - self.applied.rejected - self.refused.rows
+
+    @property
+    def rejected_rows(self) -> int:
+        return self.read.rejected + self.refused.rows
+
+    @property
+    def control_totals(self) -> dict[str, str]:
+        """`deposits` and `withdrawals` of the applied rows, exact decimal text."""
+        return {
+            kind: format_units(parse_total(getattr(self.applied, kind)) - parse_total(getattr(self.refused, kind)))
+            for kind in TYPES
+        }
 
     @property
     def waiting(self) -> int:

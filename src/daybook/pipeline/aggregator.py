@@ -6,14 +6,18 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from daybook.clock import moment_of, moment_text, utc_now
 from daybook.domain.bucket import Bucket, BucketState, Cell
-from daybook.domain.position import Position
+from daybook.domain.position import Position, Refused
 from daybook.domain.source import QUEUE_SOURCE
-from daybook.errors import RedisUnavailableError, StoreUnavailableError
-from daybook.pipeline.element_reader import Applied, Changes, ElementReader
+from daybook.errors import LaneLostError, RedisUnavailableError, SourceError, StoreUnavailableError
+from daybook.pipeline.element_reader import Applied, Changes, ElementReader, is_json
+from daybook.pipeline.method_limit import Crowded, MethodLimit, crowded_out, without
+from daybook.pipeline.restating import ClosedBucket, restatements
 from daybook.pipeline.stop import Backoff, StopToken
+from daybook.sources.batch_codec import decode
 from daybook.stores.archive import Archive
-from daybook.stores.hot_aggregates import BucketWrite, Commit, HotAggregates, LedgerMove
+from daybook.stores.hot_aggregates import BucketWrite, Commit, HotAggregates, LedgerMove, ResidentBucket
 from daybook.stores.source_registry import SourceRegistry
 from daybook.stores.transaction_queue import Element, TransactionQueue
 
@@ -29,8 +33,8 @@ class Room(Protocol):
         """Evict until `buckets` further ones fit, none of the needed; raises StoreUnavailableError."""
         ...
 
-    async def make_room_for_rejects(self) -> None:
-        """Archive the waiting rejects when they are at their limit; raises StoreUnavailableError."""
+    async def make_room_for_records(self) -> None:
+        """Archive the waiting rejects and restatements when they are at their limit; raises StoreUnavailableError."""
         ...
 
 
@@ -40,6 +44,10 @@ class _Held(NamedTuple):
     resident: int | None
     """Its version in Redis; None: not resident."""
     state: BucketState
+    closed: bool = False
+    """It had left Redis for the archive before."""
+    since: str = ""
+    """When it was last changed, as `clock.moment_text`; empty when nobody knows."""
 
 
 class Aggregator:
@@ -59,6 +67,7 @@ class Aggregator:
         *,
         token: str,
         max_buckets: int,
+        max_methods: int,
     ) -> None:
         self._queue, self._hot, self._registry, self._archive, self._room = (
             queue,
@@ -68,9 +77,10 @@ class Aggregator:
             room,
         )
         self._token = token
-        self._max_buckets = max_buckets
+        self._max_buckets, self._max_methods = max_buckets, max_methods
         self._held: dict[Bucket, _Held] = {}
         self._ledgers: dict[str, Position] = {}
+        self._refused: dict[str, Refused] = {}
         self._sequence: int | None = None
         self._one_by_one = False
 
@@ -95,11 +105,17 @@ class Aggregator:
         elements = await self._queue.peek(limit, _BYTES_PER_COMMIT)
         if not elements:
             return 0
-        applied = await self._apply(elements)
-        if applied.rejects:
-            await self._room.make_room_for_rejects()
-        await self._commit(applied)
+        done = await self._aggregate(elements)
         self._one_by_one = False
+        return done
+
+    async def _aggregate(self, elements: Sequence[Element]) -> int:
+        applied = await self._apply(elements)
+        await self._hold(applied.changes)
+        crowded = self._crowded(applied.changes)
+        if crowded and not await self._refuse(applied, crowded, elements):
+            return await self._aggregate(elements[: _of_one_kind(elements)])
+        await self._commit(applied, crowded)
         return applied.elements
 
     async def _apply(self, elements: Sequence[Element]) -> Applied:
@@ -112,51 +128,101 @@ class Aggregator:
                 return applied
             for identifier in applied.unknown_sources:
                 source = await self._registry.get(identifier)
+                self._refused[identifier] = source.refused if source else Refused()
                 if source is not None or identifier == QUEUE_SOURCE:
                     self._ledgers[identifier] = source.applied if source else Position()
                 else:
                     self._ledgers[identifier] = Position(offset=-1)
 
-    async def _commit(self, applied: Applied) -> None:
-        await self._hold(applied.changes)
+    def _crowded(self, changes: Changes) -> Crowded:
+        return crowded_out(changes, {bucket: self._held[bucket].state for bucket in changes}, self._max_methods)
+
+    async def _refuse(self, applied: Applied, crowded: Crowded, elements: Sequence[Element]) -> bool:
+        """Turn the rows without room into rejects; False when elements of two kinds, or two batches, are mixed."""
+        if applied.elements > _of_one_kind(elements):
+            return False
+        limit = MethodLimit(crowded, self._max_methods)
+        taken = [element for element in elements[: applied.elements] if isinstance(element, bytes)]
+        ((name, before),) = ((source, self._ledgers[source]) for source in applied.ledgers)
+        if name == QUEUE_SOURCE:
+            rows = await asyncio.to_thread(limit.of_queue, taken, before.rows)
+        else:
+            batch, source = await asyncio.to_thread(decode, taken[0]), await self._registry.get(name)
+            if source is None:
+                raise LaneLostError(f"Redis does not know source {name!r} any more")
+            try:
+                rows = await asyncio.to_thread(limit.of_file, batch, source, before)
+            except SourceError as error:
+                rejected = await self._rejected_lines(name, before.line, batch.header.end.line)
+                rows = limit.without_file(batch, before, rejected, str(error))
+        applied.rejects = sorted([*applied.rejects, *rows.rejects], key=lambda reject: reject.line)
+        applied.refused[name] = rows.added_to(self._refused[name])
+        applied.changes = without(applied.changes, crowded)
+        return True
+
+    async def _rejected_lines(self, source: str, after: int, last: int) -> set[int]:
+        """Lines of a source that the importer has rejected."""
+        waiting = {reject.line for reject in await self._hot.waiting_rejects() if reject.source == source}
+        return waiting | {reject.line for reject in await self._archive.rejects(source, after, last - after)}
+
+    async def _commit(self, applied: Applied, crowded: Crowded) -> None:
         if self._sequence is None:
             self._sequence = await self._hot.sequence()
         while True:
-            writes, after = await asyncio.to_thread(self._writes, applied.changes)
+            at = moment_text(utc_now())
+            writes, after = await asyncio.to_thread(self._writes, applied.changes, at)
             commit = Commit(
                 sequence=self._sequence + 1,
                 trim=applied.elements,
                 freed_bytes=applied.batch_bytes,
                 ledgers=[
-                    LedgerMove(source, self._ledgers[source].offset, position)
+                    LedgerMove(
+                        source,
+                        self._ledgers[source].offset,
+                        position,
+                        applied.refused.get(source) or self._refused.get(source, Refused()),
+                    )
                     for source, position in applied.ledgers.items()
                 ],
                 buckets=writes,
                 rejects=applied.rejects,
+                restatements=await asyncio.to_thread(
+                    restatements, applied, crowded, self._closed(applied.changes), self._ledgers, at
+                ),
             )
+            if commit.rejects or commit.restatements:
+                await self._room.make_room_for_records()
             stale = (await self._hot.commit(self._token, commit)).stale
             if not stale:
                 break
             for bucket in stale:
                 del self._held[bucket]
             await self._hold(applied.changes)
+            if self._crowded(applied.changes):
+                raise LaneLostError("another consumer has changed the buckets")
         self._sequence += 1
         self._ledgers.update(applied.ledgers)
+        self._refused.update(applied.refused)
         self._held.update(after)
 
-    def _writes(self, changes: Changes) -> tuple[list[BucketWrite], dict[Bucket, _Held]]:
+    def _closed(self, changes: Changes) -> dict[Bucket, ClosedBucket]:
+        return {
+            bucket: ClosedBucket(held.state, held.since) for bucket in changes if (held := self._held[bucket]).closed
+        }
+
+    def _writes(self, changes: Changes, at: str) -> tuple[list[BucketWrite], dict[Bucket, _Held]]:
         writes: list[BucketWrite] = []
         after: dict[Bucket, _Held] = {}
         for bucket, added in changes.items():
-            resident, state = self._held[bucket]
+            resident, state, closed, since = self._held[bucket]
             cells = dict(state.cells)
             for method, units, transactions in added:
                 held = cells.get(method, _NOTHING)
                 cells[method] = Cell(held.units + units, held.transactions + transactions)
             full = BucketState(state.version + 1, cells)
             changed = None if resident is None else [method for method, _, _ in added]
-            writes.append(BucketWrite(bucket, resident, full, changed))
-            after[bucket] = _Held(full.version, full)
+            writes.append(BucketWrite(bucket, resident, full, changed, closed))
+            after[bucket] = _Held(full.version, full, closed, max(at, since))
         return writes, after
 
     async def _hold(self, buckets: Iterable[Bucket]) -> None:
@@ -168,10 +234,22 @@ class Aggregator:
         if not missing:
             return
         hot = await self._hot.read(missing)
-        self._held.update({bucket: _Held(state.version, state) for bucket, state in hot.items()})
+        self._held.update({bucket: _resident(held) for bucket, held in hot.items()})
         cold = [bucket for bucket in missing if bucket not in hot]
         if cold:
             await self._room.make_room(len(cold), wanted)
             archived = await self._archive.load(cold)
+            updated = await self._archive.updated(archived)
             for bucket in cold:
-                self._held[bucket] = _Held(None, archived.get(bucket, BucketState(0, {})))
+                state, since = archived.get(bucket, BucketState(0, {})), updated.get(bucket)
+                self._held[bucket] = _Held(None, state, bucket in archived, moment_text(since) if since else "")
+
+
+def _resident(held: ResidentBucket) -> _Held:
+    return _Held(held.state.version, held.state, held.closed, moment_text(moment_of(held.changed_ms)))
+
+
+def _of_one_kind(elements: Sequence[Element]) -> int:
+    """How many elements from the first on can be judged row by row together: one batch, or a run of JSON."""
+    run = next((index for index, element in enumerate(elements) if not is_json(element)), len(elements))
+    return max(1, run)

@@ -32,7 +32,8 @@ class Retention(NamedTuple):
     """A bucket that changed within it stays."""
     max_buckets: int
     """Above it the longest unchanged leave, whatever their age."""
-    max_reject_bytes: int
+    max_record_bytes: int
+    """Of rejects and restatements that wait for the archive."""
 
 
 class Dumper:
@@ -62,12 +63,12 @@ class Dumper:
                 log.warning("waiting for the archive", reason=str(error))
 
     async def _wait(self, stop: StopToken) -> bool:
-        """Wait for the interval, or less when rejects fill the room that they have; True at the stop."""
+        """Wait for the interval, or less when records fill the room that they have; True at the stop."""
         end = time.monotonic() + self._retention.interval_seconds
         while (left := end - time.monotonic()) > 0:
             if await stop.wait(min(left, _PRESSURE_SECONDS)):
                 return True
-            if await self._hot.reject_bytes() > self._retention.max_reject_bytes // 2:
+            if await self._hot.record_bytes() > self._retention.max_record_bytes // 2:
                 break
         return stop.is_set()
 
@@ -90,8 +91,8 @@ class Dumper:
             gone = await self._evict([bucket for bucket in candidates if bucket not in kept][:over])
         log.debug("made room", evicted=gone, wanted=over)
 
-    async def make_room_for_rejects(self) -> None:
-        if await self._hot.reject_bytes() >= self._retention.max_reject_bytes:
+    async def make_room_for_records(self) -> None:
+        if await self._hot.record_bytes() >= self._retention.max_record_bytes:
             async with self._one_at_a_time:
                 await self._dump()
 
@@ -109,6 +110,7 @@ class Dumper:
             updated=written.updated,
             matched=written.matched,
             rejects=len(snapshot.rejects),
+            restatements=len(snapshot.restatements),
         )
         return written
 

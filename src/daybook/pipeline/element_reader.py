@@ -8,10 +8,10 @@ import numpy as np
 
 from daybook.domain.bucket import Bucket
 from daybook.domain.element import BATCH_MARK
-from daybook.domain.position import Position, Reject, raw_text
+from daybook.domain.position import Position, Refused, Reject, raw_text
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.sources.batch_codec import decode
-from daybook.sources.cell_columns import MAX_TRANSACTIONS, CellColumns, joined
+from daybook.sources.cell_columns import MAX_TRANSACTIONS, CellColumns, empty, joined
 from daybook.sources.queue_json import fold_lines, lines_of
 from daybook.stores.transaction_queue import Element, Oversized
 
@@ -28,8 +28,12 @@ class Applied:
     """The first `elements` of a run; the changes are to be added once, together with the ledgers."""
 
     changes: Changes = field(default_factory=dict)
+    by_source: dict[str, CellColumns] = field(default_factory=dict)
+    """The same changes, by the source that they come from."""
     ledgers: dict[str, Position] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
+    refused: dict[str, Refused] = field(default_factory=dict)
+    """By source: all rows so far that had no room, where this run has some."""
     elements: int = 0
     batch_bytes: int = 0
     """Bytes of the importer's batches among the elements."""
@@ -48,22 +52,25 @@ class ElementReader:
         """Once `max_buckets` are touched, no further elements are read."""
         self._ledgers, self._max_buckets = ledgers, max_buckets
         self._applied = Applied()
-        self._parts: list[CellColumns] = []
+        self._parts: dict[str, list[CellColumns]] = {}
         self._buckets = np.zeros(0, np.int64)
         self._cells = self._transactions = 0
 
     def apply(self, elements: Sequence[Element]) -> Applied:
         """The first elements, one at least."""
         self._read(elements)
-        self._applied.changes = dict(joined(self._parts).by_bucket())
+        by_source = {source: joined(parts) for source, parts in self._parts.items()}
+        whole = joined(list(by_source.values())) if len(by_source) > 1 else next(iter(by_source.values()), empty())
+        self._applied.by_source = by_source
+        self._applied.changes = dict(whole.by_bucket())
         return self._applied
 
     def _read(self, elements: Sequence[Element]) -> None:
-        for is_json, run in groupby(elements, _is_json):
-            for part in _parts(list(run), _JSON_ELEMENTS_TOGETHER if is_json else 1):
+        for json, run in groupby(elements, is_json):
+            for part in _cut(list(run), _JSON_ELEMENTS_TOGETHER if json else 1):
                 if self._is_full():
                     return
-                taken = self._add_json(part) if is_json else self._add_batch(part[0])
+                taken = self._add_json(part) if json else self._add_batch(part[0])
                 self._applied.elements += taken
                 if taken < len(part):
                     return
@@ -75,9 +82,9 @@ class ElementReader:
             or self._transactions > MAX_TRANSACTIONS
         )
 
-    def _add_cells(self, cells: CellColumns) -> None:
+    def _add_cells(self, source: str, cells: CellColumns) -> None:
         if len(cells.days):
-            self._parts.append(cells)
+            self._parts.setdefault(source, []).append(cells)
             self._buckets = np.union1d(self._buckets, cells.buckets())
             self._cells += len(cells.days)
             self._transactions += int(cells.transactions.max())
@@ -106,7 +113,7 @@ class ElementReader:
         if ledger.offset < 0 or header.start != ledger.offset:
             self._reject(element, f"batch does not continue source {header.source!r}")
             return 1
-        self._add_cells(batch.cells)
+        self._add_cells(header.source, batch.cells)
         self._applied.ledgers[header.source] = header.end
         return 1
 
@@ -120,7 +127,7 @@ class ElementReader:
                 break
             elements = elements[: len(elements) // 2]
         position = self._ledger(QUEUE_SOURCE)
-        self._add_cells(folded.cells)
+        self._add_cells(QUEUE_SOURCE, folded.cells)
         self._applied.rejects += [
             Reject(QUEUE_SOURCE, position.rows + index + 1, raw_text(lines[index]), reason)
             for index, reason in folded.rejected
@@ -144,9 +151,9 @@ class ElementReader:
         )
 
 
-def _is_json(element: Element) -> bool:
+def is_json(element: Element) -> bool:
     return isinstance(element, bytes) and not element.startswith(BATCH_MARK)
 
 
-def _parts(elements: list[Element], size: int) -> list[list[Element]]:
+def _cut(elements: list[Element], size: int) -> list[list[Element]]:
     return [elements[first : first + size] for first in range(0, len(elements), size)]

@@ -25,6 +25,8 @@ class LaneSettings(NamedTuple):
     lease_seconds: float
     queue_wait_seconds: float
     retention: Retention
+    max_methods: int
+    """Payment methods in one bucket."""
     alone: bool
     """Nobody else can use this Redis (the data directory's lock says so): no need to wait for old leases."""
 
@@ -90,6 +92,7 @@ class Lane:
             dumper,
             token=lease.token,
             max_buckets=self._settings.retention.max_buckets,
+            max_methods=self._settings.max_methods,
         )
         await first_failure(
             aggregator.run(stop, self._settings.queue_wait_seconds),

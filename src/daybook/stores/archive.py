@@ -1,13 +1,15 @@
-"""The archive's protocol: where buckets, ledgers and rejects are kept for good.
+"""The archive's protocol: where buckets, ledgers, rejects and restatements are kept for good.
 
 Every implementation passes `tests/contracts/test_archive.py`.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from daybook.domain.bucket import Bucket, BucketState
-from daybook.domain.position import Reject
+from daybook.domain.position import Correction, Reject
+from daybook.domain.restatement import Restatement
 from daybook.domain.source import Source
 
 
@@ -25,8 +27,9 @@ class Snapshot(NamedTuple):
     """Each in full."""
     sources: list[ArchivedSource]
     rejects: list[Reject]
-    reject_bytes: int = 0
-    """What the rejects take in Redis."""
+    restatements: Sequence[Restatement] = ()
+    record_bytes: int = 0
+    """What rejects and restatements take in Redis."""
 
 
 class ArchiveState(NamedTuple):
@@ -81,8 +84,27 @@ class Archive(Protocol):
         """All sources, the queue's own included, as of the last snapshot."""
         ...
 
-    async def rejects(self, source_id: str, first: int, number: int) -> list[Reject]:
-        """Up to `number` rejects of a source from the `first` (0-based) on, by line."""
+    async def updated(self, buckets: Iterable[Bucket]) -> dict[Bucket, datetime]:
+        """When those of the buckets that it holds were last written, where that is known."""
+        ...
+
+    async def rejects(self, source_id: str, after_line: int, number: int) -> list[Reject]:
+        """Up to `number` rejects of a source behind a line, by line."""
+        ...
+
+    async def restatements(self, after: str, before: str, number: int) -> list[Restatement]:
+        """Up to `number` restatements whose keys lie between two texts, both excluded, by key."""
+        ...
+
+    async def correct(self, wanted: Sequence[Correction]) -> list[Correction]:
+        """Note who corrects rejected rows; what stands now for each, in the same order.
+
+        The first correction of a row stands for ever. Not part of a snapshot: done when this returns.
+        """
+        ...
+
+    async def corrections(self, source_id: str, lines: Sequence[int]) -> dict[int, Correction]:
+        """Those of a source's lines that are corrected."""
         ...
 
     async def close(self) -> None: ...

@@ -9,7 +9,8 @@ import msgspec
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.element import BATCH_MARK
 from daybook.domain.money import format_units, parse_total
-from daybook.domain.position import Position, Reject
+from daybook.domain.position import Position, Refused, Reject
+from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.errors import LaneLostError, RecoveringError
 from daybook.stores import redis_keys
@@ -26,6 +27,8 @@ class LedgerMove(NamedTuple):
     expected: int
     """The ledger's offset before."""
     position: Position
+    refused: Refused = Refused()
+    """Of all rows before the new position."""
 
     @property
     def moves_checkpoint(self) -> bool:
@@ -41,6 +44,16 @@ class BucketWrite(NamedTuple):
     """The bucket's new version, in full."""
     changed: Sequence[str] | None = None
     """The payment methods whose totals are new; None: all of them, as when the bucket becomes resident by this."""
+    closed: bool = False
+    """It had left Redis before."""
+
+
+class ResidentBucket(NamedTuple):
+    state: BucketState
+    changed_ms: int
+    """When it was last changed, by Redis' clock."""
+    closed: bool
+    """It had left Redis before: each change is a restatement."""
 
 
 class Commit(NamedTuple):
@@ -52,6 +65,7 @@ class Commit(NamedTuple):
     ledgers: Sequence[LedgerMove]
     buckets: Sequence[BucketWrite]
     rejects: Sequence[Reject]
+    restatements: Sequence[Restatement] = ()
 
 
 class Committed(NamedTuple):
@@ -99,40 +113,43 @@ class HotAggregates:
 
     def _commit_arguments(self, token: str, commit: Commit) -> tuple[list[str], list[Argument]]:
         """The script's keys and arguments, in the order that it documents."""
-        packed = [msgspec.json.encode(reject) for reject in commit.rejects]
+        records = [msgspec.json.encode(record) for record in (*commit.rejects, *commit.restatements)]
         keys = [
             redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.VERSIONS, redis_keys.CHANGED,
             redis_keys.DIRTY, redis_keys.RESIDENT, redis_keys.CHANGED_SOURCES, redis_keys.REJECTS,
+            redis_keys.RESTATEMENTS, redis_keys.CLOSED,
             *(redis_keys.source(move.source) for move in commit.ledgers),
         ]  # fmt: skip
         arguments: list[Argument] = [
-            token, commit.sequence, commit.trim, commit.freed_bytes, sum(map(len, packed)),
-            len(commit.ledgers), len(commit.buckets), len(packed),
+            token, commit.sequence, commit.trim, commit.freed_bytes, sum(map(len, records)),
+            len(commit.ledgers), len(commit.buckets), len(commit.rejects), len(commit.restatements),
         ]  # fmt: skip
         for move in commit.ledgers:
             position = move.position
             arguments += [
-                move.source, move.expected, position.offset, position.to_json(), int(move.moves_checkpoint),
+                move.source, move.expected, position.offset, position.to_json(), move.refused.to_json(),
+                int(move.moves_checkpoint),
             ]  # fmt: skip
         for write in commit.buckets:
             keys += [redis_keys.totals(write.bucket), redis_keys.counts(write.bucket)]
             arguments += _bucket_arguments(write)
-        return keys, [*arguments, *packed]
+        return keys, [*arguments, *records]
 
-    async def read(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
+    async def read(self, buckets: Iterable[Bucket]) -> dict[Bucket, ResidentBucket]:
         """Those of the buckets that are resident, each in full."""
         wanted = list(buckets)
-        found: dict[Bucket, BucketState] = {}
+        found: dict[Bucket, ResidentBucket] = {}
         for first in range(0, len(wanted), _BUCKETS_PER_READ):
             part = wanted[first : first + _BUCKETS_PER_READ]
             answers = await self._redis.run(
                 "read",
-                [redis_keys.VERSIONS],
+                [redis_keys.VERSIONS, redis_keys.CHANGED, redis_keys.CLOSED],
                 [redis_keys.TOTALS_PREFIX, redis_keys.COUNTS_PREFIX, *map(redis_keys.bucket_name, part)],
             )
             for bucket, answer in zip(part, answers, strict=True):
                 if answer:
-                    found[bucket] = _bucket_state(*answer)
+                    changed, closed, *content = answer
+                    found[bucket] = ResidentBucket(_bucket_state(*content), int(float(changed)), bool(closed))
         return found
 
     async def resident(self, first_day: str, last_day: str) -> list[Bucket]:
@@ -163,9 +180,19 @@ class HotAggregates:
             raise RecoveringError("Redis' state is not restored yet")
         return b"%s:%s" % (owner or b"", sequence or b"0")
 
-    async def reject_bytes(self) -> int:
-        """Of the rejects that wait for the archive."""
-        return int(await self._redis.command("HGET", redis_keys.STATE, "reject_bytes") or 0)
+    async def record_bytes(self) -> int:
+        """Of the rejects and restatements that wait for the archive."""
+        return int(await self._redis.command("HGET", redis_keys.STATE, "record_bytes") or 0)
+
+    async def waiting_rejects(self) -> list[Reject]:
+        """Those that the archive may not hold yet; read before the archive, so that none is missed."""
+        packed = await self._redis.command("LRANGE", redis_keys.REJECTS, 0, -1)
+        return [msgspec.json.decode(reject, type=Reject) for reject in packed]
+
+    async def waiting_restatements(self) -> list[Restatement]:
+        """Those that the archive may not hold yet; read before the archive, so that none is missed."""
+        packed = await self._redis.command("LRANGE", redis_keys.RESTATEMENTS, 0, -1)
+        return [msgspec.json.decode(restatement, type=Restatement) for restatement in packed]
 
     async def resident_count(self) -> int:
         return int(await self._redis.command("HLEN", redis_keys.VERSIONS))
@@ -190,19 +217,21 @@ class HotAggregates:
                 redis_keys.DIRTY,
                 redis_keys.CHANGED_SOURCES,
                 redis_keys.REJECTS,
+                redis_keys.RESTATEMENTS,
             ],
             [token, redis_keys.TOTALS_PREFIX, redis_keys.COUNTS_PREFIX, redis_keys.SOURCE_PREFIX],
         )
         _refuse_lost(answer[0])
         if answer[0] == b"none":
             return None
-        _, number, reject_bytes, buckets, sources, rejects = answer
+        _, number, record_bytes, buckets, sources, rejects, restatements = answer
         return Snapshot(
             number=number,
             buckets=await asyncio.to_thread(_bucket_states, buckets),
             sources=[_archived_source(fields) for fields in sources],
             rejects=[msgspec.json.decode(reject, type=Reject) for reject in rejects],
-            reject_bytes=reject_bytes,
+            restatements=[msgspec.json.decode(each, type=Restatement) for each in restatements],
+            record_bytes=record_bytes,
         )
 
     async def settle(self, token: str, snapshot: Snapshot) -> None:
@@ -211,7 +240,8 @@ class HotAggregates:
             token,
             snapshot.number,
             len(snapshot.rejects),
-            snapshot.reject_bytes,
+            len(snapshot.restatements),
+            snapshot.record_bytes,
             len(snapshot.buckets),
         ]
         for bucket, state in snapshot.buckets.items():
@@ -228,6 +258,7 @@ class HotAggregates:
                 redis_keys.ARCHIVED,
                 redis_keys.CHANGED_SOURCES,
                 redis_keys.REJECTS,
+                redis_keys.RESTATEMENTS,
             ],
             [*arguments, redis_keys.SOURCE_PREFIX],
         )
@@ -245,6 +276,7 @@ class HotAggregates:
                 redis_keys.ARCHIVED,
                 redis_keys.CHANGED,
                 redis_keys.RESIDENT,
+                redis_keys.CLOSED,
             ],
             [
                 token,
@@ -279,7 +311,7 @@ class HotAggregates:
             [
                 redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.VERSIONS, redis_keys.ARCHIVED,
                 redis_keys.DIRTY, redis_keys.CHANGED, redis_keys.RESIDENT, redis_keys.SOURCES,
-                redis_keys.CHANGED_SOURCES, redis_keys.REJECTS,
+                redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS, redis_keys.CLOSED,
             ],
             arguments,
         )  # fmt: skip
@@ -308,6 +340,7 @@ def _bucket_arguments(write: BucketWrite) -> list[Argument]:
         write.state.version,
         len(changed),
         msgspec.json.encode({method: cell.transactions for method, cell in cells.items()}),
+        int(write.closed),
     ]
     for method in changed:
         arguments += (method, format_units(cells[method].units))

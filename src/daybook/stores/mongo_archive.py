@@ -14,7 +14,8 @@ be true then: the epoch, the snapshot's number, the write.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from bson import Int64
@@ -25,7 +26,8 @@ from pymongo.errors import DuplicateKeyError
 
 from daybook.clock import utc_now
 from daybook.domain.bucket import Bucket, BucketState
-from daybook.domain.position import Reject
+from daybook.domain.position import Correction, Reject
+from daybook.domain.restatement import Restatement
 from daybook.errors import ConfigurationError, FencedError, IntegrityError, StoreUnavailableError
 from daybook.stores import mongo_schema as schema
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
@@ -39,6 +41,7 @@ from daybook.stores.mongo_client import (
 )
 
 _DAYS_PER_QUERY = 1000
+_LINES_PER_QUERY = 1000
 _EPOCH_TRIES = 10
 
 
@@ -138,13 +141,57 @@ class MongoArchive:
             documents = await self._collection(schema.SOURCES).find().to_list()
         return [schema.archived_source(document) for document in documents]
 
-    async def rejects(self, source_id: str, first: int, number: int) -> list[Reject]:
+    async def updated(self, buckets: Iterable[Bucket]) -> dict[Bucket, datetime]:
+        wanted = set(buckets)
+        days = sorted({bucket.day for bucket in wanted})
+        found: dict[Bucket, datetime] = {}
+        with translated():
+            for first in range(0, len(days), _DAYS_PER_QUERY):
+                query = {"Date": {"$in": days[first : first + _DAYS_PER_QUERY]}, "LastUpdated": {"$exists": True}}
+                fields = {"Date": 1, "Type": 1, "LastUpdated": 1}
+                async for document in self._collection(schema.AGGREGATES).find(query, fields):
+                    found[schema.bucket_of(document)] = document["LastUpdated"].replace(tzinfo=UTC)
+        return {bucket: moment for bucket, moment in found.items() if bucket in wanted}
+
+    async def rejects(self, source_id: str, after_line: int, number: int) -> list[Reject]:
+        query = {"_id.source": source_id, "_id.line": {"$gt": Int64(after_line)}}
+        documents = await self._first(schema.REJECTS, query, "_id.line", number)
+        return [schema.reject_of(document) for document in documents]
+
+    async def restatements(self, after: str, before: str, number: int) -> list[Restatement]:
+        documents = await self._first(schema.RESTATEMENTS, {"_id": {"$gt": after, "$lt": before}}, "_id", number)
+        return [schema.restatement_of(document) for document in documents]
+
+    async def correct(self, wanted: Sequence[Correction]) -> list[Correction]:
+        documents = [schema.correction_document(each) for each in wanted]
+        with translated():
+            await guarded_upsert(
+                self._collection(schema.CORRECTIONS),
+                [Upsert({"_id": document["_id"]}, {"$setOnInsert": document}) for document in documents],
+            )
+        found: dict[tuple[str, int], Correction] = {}
+        for source in {each.source for each in wanted}:
+            held = await self.corrections(source, [each.line for each in wanted if each.source == source])
+            found |= {(source, line): correction for line, correction in held.items()}
+        return [found[each.source, each.line] for each in wanted]
+
+    async def corrections(self, source_id: str, lines: Sequence[int]) -> dict[int, Correction]:
+        found: dict[int, Correction] = {}
+        with translated():
+            for first in range(0, len(lines), _LINES_PER_QUERY):
+                some = [Int64(line) for line in lines[first : first + _LINES_PER_QUERY]]
+                query = {"_id.source": source_id, "_id.line": {"$in": some}}
+                async for document in self._collection(schema.CORRECTIONS).find(query):
+                    correction = schema.correction_of(document)
+                    found[correction.line] = correction
+        return found
+
+    async def _first(self, collection: str, query: Document, key: str, number: int) -> list[Document]:
+        """The first documents that match, by a key."""
         if number < 1:  # MongoDB takes a limit of 0 as none
             return []
         with translated():
-            found = self._collection(schema.REJECTS).find({"_id.source": source_id})
-            documents = await found.sort("_id.line", 1).skip(first).limit(number).to_list()
-        return [schema.reject_of(document) for document in documents]
+            return await self._collection(collection).find(query).sort(key, 1).limit(number).to_list()
 
     async def close(self) -> None:
         async with self._one_write_at_a_time:
@@ -231,10 +278,14 @@ class MongoArchive:
             )
             for item in part.get("sources", ())
         ]
-        rejects = [Upsert({"_id": item["_id"]}, {"$setOnInsert": item}) for item in part.get("rejects", ())]
+        rejects, restatements = (
+            [Upsert({"_id": item["_id"]}, {"$setOnInsert": item}) for item in part.get(kind, ())]
+            for kind in ("rejects", "restatements")
+        )
         done = await guarded_upsert(self._collection(schema.AGGREGATES), buckets)
         await guarded_upsert(self._collection(schema.SOURCES), sources)
         await guarded_upsert(self._collection(schema.REJECTS), rejects)
+        await guarded_upsert(self._collection(schema.RESTATEMENTS), restatements)
         return done
 
     async def _finish(self, redo: _Redo) -> None:

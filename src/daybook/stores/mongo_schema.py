@@ -5,14 +5,16 @@ from decimal import Context, Decimal, DecimalException
 from typing import Any
 
 import bson
+import msgspec
 from bson import Decimal128, Int64
 from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from daybook.domain.bucket import TYPES, Bucket, BucketState, Cell
-from daybook.domain.money import DECIMALS, UNITS_PER_ONE, units_of
-from daybook.domain.position import Reject
+from daybook.domain.money import DECIMALS, UNITS_PER_ONE, format_units, parse_total, units_of
+from daybook.domain.position import Correction, Reject
+from daybook.domain.restatement import Restatement
 from daybook.errors import DaybookError, IntegrityError
 from daybook.stores.archive import ArchivedSource, Snapshot
 from daybook.stores.mongo_client import Document
@@ -23,6 +25,8 @@ STATE = "DaybookState"
 REDO = "DaybookRedo"
 SOURCES = "DaybookSources"
 REJECTS = "DaybookRejects"
+RESTATEMENTS = "DaybookRestatements"
+CORRECTIONS = "DaybookCorrections"
 
 FENCE = "fence"
 """`_id` of the one document in `STATE`: archive, epoch, snapshot and, while a write is under way, redo."""
@@ -52,7 +56,7 @@ _AGGREGATE_INDEXES = [
     IndexModel([("Type", 1)], name="idx_type"),
     IndexModel([("Date", 1), ("Type", 1)], name="idx_date_type", unique=True),
 ]
-_REJECT_INDEXES = [IndexModel([("_id.source", 1), ("_id.line", 1)], name="idx_source_line")]
+_LINE_INDEXES = [IndexModel([("_id.source", 1), ("_id.line", 1)], name="idx_source_line")]
 _NAMESPACE_EXISTS = 48
 
 PART_BYTES = 2 << 20
@@ -77,11 +81,12 @@ async def prepare(database: AsyncDatabase[Document]) -> None:
         }
     )
     await database[AGGREGATES].create_indexes(_AGGREGATE_INDEXES)
-    await database[REJECTS].create_indexes(_REJECT_INDEXES)
+    await database[REJECTS].create_indexes(_LINE_INDEXES)
+    await database[CORRECTIONS].create_indexes(_LINE_INDEXES)
 
 
 def redo_parts(snapshot: Snapshot, part_bytes: int) -> Iterator[Document]:
-    """A snapshot as the contents of redo documents: non-empty lists `buckets`, `sources`, `rejects`.
+    """A snapshot as the contents of redo documents: non-empty lists `buckets`, `sources`, `rejects`, `restatements`.
 
     Each takes about `part_bytes` at most, unless a single item is larger. Raises DaybookError for an item
     that no document can hold, IntegrityError for a total that `Decimal128` cannot.
@@ -108,6 +113,8 @@ def _items(snapshot: Snapshot) -> Iterator[tuple[str, Document]]:
         yield "sources", source_document(archived)
     for reject in snapshot.rejects:
         yield "rejects", reject_document(reject)
+    for restatement in snapshot.restatements:
+        yield "restatements", restatement_document(restatement)
 
 
 def bucket_document(bucket: Bucket, state: BucketState) -> Document:
@@ -166,6 +173,36 @@ def reject_document(reject: Reject) -> Document:
 def reject_of(document: Document) -> Reject:
     key = document["_id"]
     return Reject(key["source"], int(key["line"]), document["Raw"], document["Reason"])
+
+
+def restatement_document(restatement: Restatement) -> Document:
+    """Its names as in `Restatement`; totals as `Decimal128`."""
+    changes = {
+        method: [to_decimal128(parse_total(old)), to_decimal128(parse_total(new))]
+        for method, (old, new) in restatement.changes.items()
+    }
+    return {"_id": restatement.key, **msgspec.to_builtins(restatement), "changes": changes}
+
+
+def restatement_of(document: Document) -> Restatement:
+    changes = {
+        method: [format_units(units_of_number(total)) for total in totals]
+        for method, totals in document["changes"].items()
+    }
+    return msgspec.convert({**document, "changes": changes}, Restatement)
+
+
+def correction_document(correction: Correction) -> Document:
+    return {
+        "_id": {"source": correction.source, "line": Int64(correction.line)},
+        "BySource": correction.by_source,
+        "ByLine": Int64(correction.by_line),
+    }
+
+
+def correction_of(document: Document) -> Correction:
+    key = document["_id"]
+    return Correction(key["source"], int(key["line"]), document["BySource"], int(document["ByLine"]))
 
 
 # IEEE 754 decimal128, binary integer significand: sign (1 bit), biased exponent (14), coefficient (113).

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from daybook.domain.position import Position
+from daybook.domain.position import Position, Refused
 from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import RecoveringError
 from daybook.stores import redis_keys
@@ -122,6 +122,7 @@ def fields_of(source: Source) -> dict[str, Argument]:
         "read": source.read.to_json(),
         "ledger": source.applied.offset,
         "applied": source.applied.to_json(),
+        "refused": source.refused.to_json(),
         "size": source.size,
         "untouched": msgspec.json.encode(source.untouched) if source.untouched else "",
         "problem": _printable(source.problem),
@@ -139,6 +140,7 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
         head=fields.get("head", b""),
         read=position("read"),
         applied=position("applied"),
+        refused=Refused.from_json(fields["refused"]) if fields.get("refused") else Refused(),
         size=int(fields.get("size", 0)),
         untouched=msgspec.json.decode(untouched, type=Stat) if untouched else None,
         problem=fields.get("problem", b"").decode(),

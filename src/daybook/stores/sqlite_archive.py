@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,8 @@ import msgspec
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.money import format_units, parse_total
-from daybook.domain.position import Reject
+from daybook.domain.position import Correction, Reject
+from daybook.domain.restatement import Restatement
 from daybook.errors import ConfigurationError, FencedError, StoreUnavailableError
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.source_registry import pack_source, unpack_source
@@ -29,6 +30,11 @@ CREATE TABLE IF NOT EXISTS Sources (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS Rejects (
     Source TEXT NOT NULL, Line INTEGER NOT NULL, Raw TEXT NOT NULL, Reason TEXT NOT NULL,
+    PRIMARY KEY (Source, Line)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS Restatements (Key TEXT PRIMARY KEY, Packed TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS Corrections (
+    Source TEXT NOT NULL, Line INTEGER NOT NULL, BySource TEXT NOT NULL, ByLine INTEGER NOT NULL,
     PRIMARY KEY (Source, Line)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS State (
@@ -98,6 +104,10 @@ class SqliteArchive:
                     "INSERT OR IGNORE INTO Rejects VALUES (?, ?, ?, ?)",
                     [msgspec.structs.astuple(reject) for reject in snapshot.rejects],
                 )
+                connection.executemany(
+                    "INSERT OR IGNORE INTO Restatements VALUES (?, ?)",
+                    [(each.key, msgspec.json.encode(each).decode()) for each in snapshot.restatements],
+                )
                 return written
 
         return await self._run(work)
@@ -131,14 +141,48 @@ class SqliteArchive:
         rows = await self._run(lambda connection: connection.execute("SELECT Packed, Revision FROM Sources").fetchall())
         return [ArchivedSource(unpack_source(packed), revision) for packed, revision in rows]
 
-    async def rejects(self, source_id: str, first: int, number: int) -> list[Reject]:
+    async def updated(self, buckets: Iterable[Bucket]) -> dict[Bucket, datetime]:
+        wanted = list(buckets)
+        rows = await self._run(lambda connection: _select(connection, "LastUpdated", wanted).fetchall())
+        return {Bucket(day, kind): datetime.fromisoformat(updated) for day, kind, updated in rows}
+
+    async def rejects(self, source_id: str, after_line: int, number: int) -> list[Reject]:
         rows = await self._run(
             lambda connection: connection.execute(
-                "SELECT Source, Line, Raw, Reason FROM Rejects WHERE Source = ? ORDER BY Line LIMIT ? OFFSET ?",
-                (source_id, number, first),
+                "SELECT Source, Line, Raw, Reason FROM Rejects WHERE Source = ? AND Line > ? ORDER BY Line LIMIT ?",
+                (source_id, after_line, number),
             ).fetchall()
         )
         return [Reject(*row) for row in rows]
+
+    async def restatements(self, after: str, before: str, number: int) -> list[Restatement]:
+        rows = await self._run(
+            lambda connection: connection.execute(
+                "SELECT Packed FROM Restatements WHERE Key > ? AND Key < ? ORDER BY Key LIMIT ?",
+                (after, before, number),
+            ).fetchall()
+        )
+        return [msgspec.json.decode(packed, type=Restatement) for (packed,) in rows]
+
+    async def correct(self, wanted: Sequence[Correction]) -> list[Correction]:
+        def work(connection: sqlite3.Connection) -> list[Correction]:
+            with _transaction(connection):
+                connection.executemany(
+                    "INSERT OR IGNORE INTO Corrections VALUES (?, ?, ?, ?)", map(msgspec.structs.astuple, wanted)
+                )
+                return [_correction(connection, each.source, each.line) for each in wanted]
+
+        return await self._run(work)
+
+    async def corrections(self, source_id: str, lines: Sequence[int]) -> dict[int, Correction]:
+        rows = await self._run(
+            lambda connection: connection.execute(
+                "SELECT Source, Line, BySource, ByLine FROM json_each(?) JOIN Corrections"
+                " ON Source = ? AND Line = value",
+                (msgspec.json.encode(lines).decode(), source_id),
+            ).fetchall()
+        )
+        return {line: Correction(source, line, *by) for source, line, *by in rows}
 
     async def close(self) -> None:
         async with self._one_at_a_time:
@@ -191,6 +235,11 @@ def _translated(path: Path) -> Iterator[None]:
         raise StoreUnavailableError(f"SQLite archive {path}: {error}") from error
     except sqlite3.DatabaseError as error:
         raise ConfigurationError(f"SQLite archive {path} is damaged: {error}") from error
+
+
+def _correction(connection: sqlite3.Connection, source: str, line: int) -> Correction:
+    row = connection.execute("SELECT * FROM Corrections WHERE Source = ? AND Line = ?", (source, line)).fetchone()
+    return Correction(*row)
 
 
 def _write_buckets(connection: sqlite3.Connection, snapshot: Snapshot) -> Written:

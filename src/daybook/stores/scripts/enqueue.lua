@@ -13,14 +13,14 @@ end
 if checkpoint ~= ARGV[2] then
   return {'moved', checkpoint}
 end
-local held = redis.call('HMGET', KEYS[1], 'queued_bytes', 'reject_bytes')
-local queued, rejected = tonumber(held[1] or 0), tonumber(held[2] or 0)
+local held = redis.call('HMGET', KEYS[1], 'queued_bytes', 'record_bytes')
+local queued, recorded = tonumber(held[1] or 0), tonumber(held[2] or 0)
 if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[6])
     or (queued > 0 and queued + #ARGV[5] > tonumber(ARGV[7])) then
   return {'full'}
 end
 local reject_bytes = tonumber(ARGV[9])
-if reject_bytes > 0 and rejected > 0 and rejected + reject_bytes > tonumber(ARGV[8]) then
+if reject_bytes > 0 and recorded > 0 and recorded + reject_bytes > tonumber(ARGV[8]) then
   return {'rejects full'}
 end
 redis.call('LPUSH', KEYS[2], ARGV[5])
@@ -30,6 +30,6 @@ redis.call('SADD', KEYS[4], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'queued_bytes', #ARGV[5])
 if #ARGV > 9 then
   redis.call('RPUSH', KEYS[5], unpack(ARGV, 10))
-  redis.call('HINCRBY', KEYS[1], 'reject_bytes', reject_bytes)
+  redis.call('HINCRBY', KEYS[1], 'record_bytes', reject_bytes)
 end
 return {'ok'}

@@ -1,5 +1,5 @@
 -- Deletes buckets that the archive holds at the same version and that nobody changed lately.
--- KEYS: lane, versions, archived, changed, resident.
+-- KEYS: lane, versions, archived, changed, resident, closed.
 -- ARGV: token, newest change (Redis' milliseconds) that may go, total prefix, count prefix, then bucket names.
 -- Answers how many went, or -1 when the lane is lost.
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
@@ -16,6 +16,7 @@ for i = 5, #ARGV do
     redis.call('HDEL', KEYS[3], name)
     redis.call('ZREM', KEYS[4], name)
     redis.call('ZREM', KEYS[5], name)
+    redis.call('SREM', KEYS[6], name)
     gone = gone + 1
   end
 end

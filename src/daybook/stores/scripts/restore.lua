@@ -1,7 +1,8 @@
 -- Sets everything back to the archive's last snapshot. Buckets are not copied: a bucket becomes resident
 -- again when a row needs it. Queued file batches go (the importer reads them again); what other producers
 -- pushed stays, but for the oldest elements that the archive's totals already hold.
--- KEYS: lane, state, queue, versions, archived, dirty, changed, resident, sources, changed_sources, rejects.
+-- KEYS: lane, state, queue, versions, archived, dirty, changed, resident, sources, changed_sources, rejects,
+--       restatements, closed.
 -- ARGV: token, archive id, snapshot, first bytes of a batch, id of the queue's source,
 --       total prefix, count prefix, source prefix, number of archived sources,
 --       an empty position, then for each source: id, number of values, field/value pairs.
@@ -16,10 +17,11 @@ end
 local was_there = redis.call('EXISTS', KEYS[2]) == 1
 local queue_ledger = tonumber(redis.call('HGET', ARGV[8] .. ARGV[5], 'ledger') or 0)
 local registry = tonumber(redis.call('HGET', KEYS[2], 'registry') or 0)
-redis.call('DEL', KEYS[2], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[10], KEYS[11])
+redis.call('DEL', KEYS[2], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[10], KEYS[11],
+  KEYS[12], KEYS[13])
 for _, id in ipairs(redis.call('SMEMBERS', KEYS[9])) do
   redis.call('HSET', ARGV[8] .. id, 'checkpoint', 0, 'ledger', 0, 'read', ARGV[10], 'applied', ARGV[10],
-    'untouched', '')
+    'refused', '', 'untouched', '')
   redis.call('SADD', KEYS[10], id)
 end
 redis.call('DEL', ARGV[8] .. ARGV[5])
@@ -51,5 +53,5 @@ for _ = 1, redis.call('LLEN', KEYS[3]) do
   end
 end
 redis.call('HSET', KEYS[2], 'archive', ARGV[2], 'snapshot', ARGV[3], 'settled', ARGV[3],
-  'registry', registry + 1, 'queued_bytes', 0, 'reject_bytes', 0)
+  'registry', registry + 1, 'queued_bytes', 0, 'record_bytes', 0)
 return {'ok', #names, batches, others}

@@ -1,0 +1,133 @@
+"""The bound on payment methods in one bucket, and the rows that it keeps out.
+
+Only the one consumer of the queue knows which methods a bucket holds, so it is here that a row can turn out to have
+no room. What arrives from a file is a batch of sums: the rows behind them are looked up in the file again.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from daybook.domain.bucket import Bucket, BucketState, Cell, Sums, add_cells
+from daybook.domain.position import Position, Refused, Reject, raw_text
+from daybook.domain.source import QUEUE_SOURCE, Source
+from daybook.domain.transaction import Transaction
+from daybook.errors import SourceError
+from daybook.pipeline.element_reader import Changes
+from daybook.sources.batch_codec import Batch
+from daybook.sources.files import ContentFile
+from daybook.sources.queue_json import lines_of, parse_transaction
+from daybook.sources.reader import BlockReader
+from daybook.sources.records import parse_row, records
+
+Crowded = dict[Bucket, set[str]]
+"""Methods that have no room in their bucket."""
+
+
+class RefusedRows(NamedTuple):
+    """Rows that have no room: one reject each, and what they add up to."""
+
+    rejects: list[Reject]
+    sums: Sums
+
+    def added_to(self, refused: Refused) -> Refused:
+        units = {"deposits": 0, "withdrawals": 0}
+        for bucket, cells in self.sums.items():
+            units[bucket.type] += sum(cell.units for cell in cells.values())
+        return refused.more(len(self.rejects), **units)
+
+
+def crowded_out(changes: Changes, held: Mapping[Bucket, BucketState], limit: int) -> Crowded:
+    """The methods that are new in their bucket and come after the `limit`-th."""
+    found: Crowded = {}
+    for bucket, added in changes.items():
+        cells = held[bucket].cells
+        if len(cells) + len(added) > limit:
+            new = [method for method, _, _ in added if method not in cells]
+            if without_room := set(new[max(0, limit - len(cells)) :]):
+                found[bucket] = without_room
+    return found
+
+
+def without(changes: Changes, crowded: Crowded) -> Changes:
+    """The changes that have room."""
+    left = {
+        bucket: [cell for cell in added if cell[0] not in crowded[bucket]] if bucket in crowded else added
+        for bucket, added in changes.items()
+    }
+    return {bucket: added for bucket, added in left.items() if added}
+
+
+class MethodLimit:
+    """Finds the rows that are crowded out. Blocks."""
+
+    def __init__(self, crowded: Crowded, limit: int) -> None:
+        self._crowded = crowded
+        self._reason = f"its day has {limit} payment methods already (MaxMethodsPerBucket)"
+
+    def of_queue(self, elements: Iterable[bytes], first_row: int) -> RefusedRows:
+        """Among the transactions that others pushed; `first_row` were read before them."""
+        found = RefusedRows([], {})
+        lines = (line for element in elements for line in lines_of(element))
+        for row, line in enumerate(lines, first_row + 1):
+            try:
+                transaction = parse_transaction(line)
+            except (ValueError, ArithmeticError):
+                continue
+            if self._has_no_room(transaction):
+                self._refuse(found, transaction, Reject(QUEUE_SOURCE, row, raw_text(line), self._reason))
+        return found
+
+    def of_file(self, batch: Batch, source: Source, before: Position) -> RefusedRows:
+        """Among the rows of one batch, which begins at `before`; raises SourceError if the file has gone."""
+        path, end = Path(source.path), batch.header.end
+        reader, content = BlockReader(path), ContentFile(path)
+        try:
+            header = reader.header()
+            block = content.read_at(before.offset, end.offset - before.offset)
+        finally:
+            reader.close()
+            content.close()
+        found, sums, line = RefusedRows([], {}), Sums(), before.line
+        for record in records(block, final=True) if header else ():
+            line += record.lines
+            try:
+                transaction = parse_row(record.fields or [], header.layout) if header else None
+            except ValueError:
+                continue
+            if transaction is not None:
+                _add(sums, transaction)
+                if self._has_no_room(transaction):
+                    first = line - record.lines + 1
+                    reject = Reject(source.id, first, raw_text(record.raw), self._reason)
+                    self._refuse(found, transaction, reject)
+        if sums != batch.cells.sums():
+            raise SourceError(f"{path}: holds other rows by now")
+        return found
+
+    def without_file(self, batch: Batch, before: Position, taken: set[int], problem: str) -> RefusedRows:
+        """As `of_file`: each row with what the batch knows of it, under a line that no other reject has `taken`."""
+        found = RefusedRows([], {})
+        free = (line for line in range(before.line + 1, batch.header.end.line + 1) if line not in taken)
+        for bucket, cells in batch.cells.sums().items():
+            for method in sorted(self._crowded.get(bucket, set()) & cells.keys()):
+                add_cells(found.sums, bucket, [(method, cells[method])])
+                raw = f"{bucket.day} {bucket.type} {method}"
+                reason = f"{self._reason}; line and text are not known: {problem}"
+                lines = islice(free, cells[method].transactions)
+                found.rejects.extend(Reject(batch.header.source, line, raw, reason) for line in lines)
+        return found
+
+    def _has_no_room(self, transaction: Transaction) -> bool:
+        bucket = Bucket(transaction.day, transaction.type.plural)
+        return transaction.payment_method in self._crowded.get(bucket, ())
+
+    @staticmethod
+    def _refuse(found: RefusedRows, transaction: Transaction, reject: Reject) -> None:
+        found.rejects.append(reject)
+        _add(found.sums, transaction)
+
+
+def _add(sums: Sums, row: Transaction) -> None:
+    add_cells(sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])

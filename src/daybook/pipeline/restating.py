@@ -1,0 +1,60 @@
+"""What a commit changes of days that were closed."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from daybook.domain.bucket import Bucket, BucketState
+from daybook.domain.money import format_units
+from daybook.domain.position import Position
+from daybook.domain.restatement import Restatement
+from daybook.pipeline.element_reader import Applied
+from daybook.pipeline.method_limit import Crowded
+
+
+class ClosedBucket(NamedTuple):
+    """A bucket that had left Redis for the archive, before the commit."""
+
+    state: BucketState
+    since: str
+    """Since when it had stood so, as `clock.moment_text`; empty when nobody knows."""
+
+
+def restatements(
+    applied: Applied,
+    crowded: Crowded,
+    closed: Mapping[Bucket, ClosedBucket],
+    ledgers: Mapping[str, Position],
+    at: str,
+) -> list[Restatement]:
+    """Each change of a closed bucket, by source. `ledgers` are those before the commit."""
+    totals = {
+        bucket: {method: cell.units for method, cell in held.state.cells.items()} for bucket, held in closed.items()
+    }
+    found: list[Restatement] = []
+    for step, (source, cells) in enumerate(applied.by_source.items() if closed else ()):
+        for bucket, added in cells.by_bucket():
+            if bucket not in closed:
+                continue
+            changes = {}
+            for method, units, _ in added:
+                if method not in crowded.get(bucket, ()):
+                    old = totals[bucket].get(method, 0)
+                    totals[bucket][method] = old + units
+                    changes[method] = format_units(old), format_units(old + units)
+            if changes:
+                held = closed[bucket]
+                found.append(
+                    Restatement(
+                        day=bucket.day,
+                        type=bucket.type,
+                        version=held.state.version + 1,
+                        step=step,
+                        source=source,
+                        offset=ledgers[source].offset,
+                        end=applied.ledgers[source].offset,
+                        at=max(at, held.since),
+                        since=held.since,
+                        changes=changes,
+                    )
+                )
+    return found
