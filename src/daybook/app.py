@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 
 from daybook import __version__
-from daybook.api import service_router, stats_router
+from daybook.api import aggregates_router, rejects_router, service_router, stats_router
 from daybook.api.error_answers import error_answer
 from daybook.api.services import Services
 from daybook.api.stats_shortcut import StatsShortcut
@@ -29,7 +29,9 @@ def create_app(services: Services) -> FastAPI:
 
     app = FastAPIOffline(title="Daybook", version=__version__, lifespan=lifespan)
     app.include_router(stats_router.router)
+    app.include_router(aggregates_router.router)
     app.include_router(service_router.router)
+    app.include_router(rejects_router.router)
     app.add_middleware(StatsShortcut, stats=services.stats)
     app.add_exception_handler(DaybookError, _render)
     return app

@@ -15,6 +15,10 @@ class InvalidRangeError(DaybookError):
     status = 400
 
 
+class UnknownSourceError(DaybookError):
+    status = 404
+
+
 class StoreUnavailableError(DaybookError):
     """Redis or the archive does not answer. Nothing is lost; the work is tried again."""
 

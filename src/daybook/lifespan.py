@@ -13,6 +13,7 @@ from daybook.api.stats_service import StatsService
 from daybook.embedded.data_dir import DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
 from daybook.errors import ConfigurationError
+from daybook.pipeline.correcting import Correcting
 from daybook.pipeline.dumper import Retention
 from daybook.pipeline.folding import Folding
 from daybook.pipeline.import_manager import ImportManager
@@ -117,7 +118,10 @@ async def importing(settings: Settings, stores: Stores, *, complete: bool = Fals
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
     async with Folding() as folding:
-        yield ImportContext(stores.redis, stores.queue, stores.registry, slots, asyncio.Lock(), folding, options)
+        correcting = Correcting(stores.hot, stores.archive, stores.registry)
+        yield ImportContext(
+            stores.redis, stores.queue, stores.registry, slots, asyncio.Lock(), folding, correcting, options
+        )
 
 
 def make_lane(settings: Settings, stores: Stores) -> Lane:
@@ -163,9 +167,11 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
         try:
             yield Services(
                 StatsAnswers(StatsService(stores.hot, stores.archive), stores.hot, lambda: lane.waiting_for),
+                stores.queue,
                 stores.hot,
                 stores.registry,
                 stores.archive,
+                lambda: lane.waiting_for,
                 worker_problems,
                 imports.problems,
             )

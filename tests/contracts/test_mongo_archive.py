@@ -305,7 +305,7 @@ WRITE_STEPS = ["find", *["insert"] * 5, "update", *["update"] * 5, "update", "de
 ACCEPTED = WRITE_STEPS.index("update") + 1
 """Number of the step, from 1, that makes the write happen."""
 OPEN_STEPS = [
-    *("create", "collMod", "createIndexes", "createIndexes"),
+    *("create", "collMod", *["createIndexes"] * 3),
     *("update", "find", "update"),  # create the fence, raise its epoch
     *("find", "find", *["update"] * 3, "update", "delete", "find"),  # finish what was accepted
     "delete",

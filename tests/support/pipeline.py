@@ -13,6 +13,7 @@ from pathlib import Path
 from daybook.api.stats_service import StatsService
 from daybook.domain.money import to_decimal
 from daybook.pipeline.aggregator import Aggregator
+from daybook.pipeline.correcting import Correcting
 from daybook.pipeline.dumper import Dumper, Retention
 from daybook.pipeline.folding import Folding
 from daybook.pipeline.importer import ImportContext, Importer, ImportOptions, Step
@@ -54,7 +55,14 @@ class Parts:
             alone=True,
         )
         context = ImportContext(
-            self.redis, self.queue, self.registry, asyncio.Semaphore(4), asyncio.Lock(), Folding(0), options
+            self.redis,
+            self.queue,
+            self.registry,
+            asyncio.Semaphore(4),
+            asyncio.Lock(),
+            Folding(0),
+            Correcting(self.hot, self.archive, self.registry),
+            options,
         )
         self.importers.append(Importer(path, context))
         return self.importers[-1]

@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from daybook.api.history import History
+from daybook.api.reconciliation import Reconciliation
+from daybook.api.rejects import Rejects
 from daybook.api.schemas import ControlTotals, ImportsAnswer, ImportState, Readiness
 from daybook.api.stats_answers import StatsAnswers
-from daybook.domain.source import QUEUE_SOURCE, Source
-from daybook.errors import DaybookError, StoreUnavailableError
+from daybook.domain.source import Source
+from daybook.errors import DaybookError, RecoveringError, StoreUnavailableError
 from daybook.stores.archive import Archive
 from daybook.stores.hot_aggregates import HotAggregates
 from daybook.stores.source_registry import SourceRegistry
+from daybook.stores.transaction_queue import TransactionQueue
 
 _CHECK_SECONDS = 2.0
 
@@ -20,13 +24,33 @@ class Services:
     """The running parts that answers are made from."""
 
     stats: StatsAnswers
+    queue: TransactionQueue
     hot: HotAggregates
     registry: SourceRegistry
     archive: Archive
+    waiting_for: Callable[[], str]
+    """What keeps the lane from working: till it is empty the stores may not fit together."""
     worker_problems: Callable[[], dict[str, str]]
     """What the background work waits for or fails at, by its name; empty when all is well."""
     import_problems: Callable[[], dict[str, str]]
     """Files that cannot be imported at all, and why."""
+
+    @property
+    def history(self) -> History:
+        return History(self.hot, self.archive)
+
+    @property
+    def rejects(self) -> Rejects:
+        return Rejects(self.hot, self.archive, self.registry)
+
+    @property
+    def reconciliation(self) -> Reconciliation:
+        return Reconciliation(self.hot, self.archive, self.registry, self.queue)
+
+    def check_recovered(self) -> None:
+        """Raises RecoveringError while the stores may not fit together."""
+        if reason := self.waiting_for():
+            raise RecoveringError(reason)
 
     async def readiness(self) -> Readiness:
         """Whether the stores answer and the workers live; every check in words."""
@@ -68,7 +92,7 @@ class Services:
 def import_state(source: Source) -> ImportState:
     return ImportState(
         source=source.id,
-        path="" if source.id == QUEUE_SOURCE else source.path.encode("utf-8", "replace").decode(),
+        path=source.shown_path,
         fingerprint=source.read.digest,
         size=source.size,
         read_bytes=source.read.offset,

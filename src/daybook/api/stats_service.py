@@ -5,9 +5,9 @@ from datetime import date
 
 import msgspec
 
-from daybook.domain.bucket import TYPES, Bucket, BucketState, Cells
-from daybook.domain.money import format_units
-from daybook.errors import InvalidRangeError
+from daybook.api.exact_json import number_of
+from daybook.api.history import check_range
+from daybook.domain.bucket import TYPES, Bucket, Cells
 from daybook.stores.archive import Archive
 from daybook.stores.hot_aggregates import HotAggregates
 
@@ -25,23 +25,22 @@ class StatsService:
         Redis is read before the archive: a bucket that is evicted in between is then still found. Raises
         InvalidRangeError, StoreUnavailableError.
         """
-        if first > last:
-            raise InvalidRangeError("From parameter must be before or equal to To")
+        check_range(first, last)
         resident = await self._hot.read(await self._hot.resident(first.isoformat(), last.isoformat()))
         found = {bucket: held.state for bucket, held in resident.items()}
         days = (last - first).days + 1
         if len(found) < days * len(TYPES):
             async for bucket, state in self._archive.days(first.isoformat(), last.isoformat()):
                 found.setdefault(bucket, state)
-        return _by_day(found)
+        return by_day({bucket: state.cells for bucket, state in found.items()})
 
 
-def _by_day(found: Mapping[Bucket, BucketState]) -> Days:
+def by_day(buckets: Mapping[Bucket, Cells]) -> Days:
     days: Days = {}
-    for bucket in sorted(found):
-        if found[bucket].cells:
+    for bucket in sorted(buckets):
+        if buckets[bucket]:
             day = days.setdefault(bucket.day, {kind: {} for kind in TYPES})
-            day[bucket.type] = found[bucket].cells
+            day[bucket.type] = buckets[bucket]
     return days
 
 
@@ -51,7 +50,7 @@ def render(days: Days) -> bytes:
         {
             "data": {
                 day: {
-                    kind: {method: msgspec.Raw(format_units(cells[method].units).encode()) for method in sorted(cells)}
+                    kind: {method: number_of(cells[method].units) for method in sorted(cells)}
                     for kind, cells in types.items()
                 }
                 for day, types in days.items()

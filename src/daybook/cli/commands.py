@@ -1,4 +1,4 @@
-"""`daybook serve`, `import`, `stats`, `generate`."""
+"""`daybook serve`, `import`, `stats`, `verify`, `rejects`, `generate`."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,10 @@ app = typer.Typer(
     rich_markup_mode=None,  # boxes around the help would take half of its time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+rejects = typer.Typer(help="Rejected rows: out as CSV, corrected ones in again.", no_args_is_help=True)
+app.add_typer(rejects, name="rejects")
 
 
 class Format(StrEnum):
@@ -71,6 +75,53 @@ def stats(
 
     days = uvloop.run(reporting.load_days(settings.load(), first.date(), last.date()))
     reporting.PRINTERS[output.value](days)
+
+
+@app.command()
+def verify(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Imported files; none: all, where they lie.")
+    ] = None,
+) -> None:
+    """Recompute files row by row and compare with both stores, to the row and the cent; exit code 1: they differ."""
+    import uvloop
+
+    from daybook import settings
+    from daybook.cli import verifying
+
+    if not uvloop.run(verifying.verify(settings.load(), files or [])):
+        raise typer.Exit(1)
+
+
+@rejects.command("export")
+def export_rejects(
+    source: Annotated[str, typer.Argument(metavar="FILE|SOURCE", help="An imported file, or its source's id.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; else standard output.")] = None,
+) -> None:
+    """Write the rejected rows that nobody has corrected yet as CSV: the file's own columns, and the reason."""
+    import uvloop
+
+    from daybook import settings
+    from daybook.cli import rejecting
+
+    rows = uvloop.run(rejecting.export(settings.load(), source, output))
+    if output is not None:
+        typer.echo(f"{output}: {rows} rejected rows")
+
+
+@rejects.command("import")
+def import_rejects(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported files, corrected.")],
+) -> None:
+    """Import corrected rows: each counts once in the place of its rejected one, which it is linked to."""
+    import uvloop
+
+    from daybook import memory, settings
+    from daybook.cli import rejecting
+
+    memory.tune()
+    if not uvloop.run(rejecting.import_corrections(settings.load(replay_speed=0.0), files)):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from daybook.lifespan import open_stores
 from daybook.settings import Settings
 
 _WIDEST = 1000
-"""Columns of a terminal that no table needs; a narrower one must never cut a figure."""
+"""Columns of a terminal that no table needs."""
 _COLUMNS = ("date", "type", "payment_method", "amount", "transactions")
 
 
@@ -32,6 +32,11 @@ def print_table(days: Days) -> None:
     table.add_column("transactions", justify="right")
     for row in _rows(days):
         table.add_row(*row)
+    print_wide(table)
+
+
+def print_wide(table: Table) -> None:
+    """On as many columns as it needs: a narrow terminal must never cut a figure."""
     console = Console()
     unbounded = console.options.update(width=_WIDEST)
     console.width = max(console.width, console.measure(table, options=unbounded).maximum)

@@ -89,6 +89,9 @@ class Correction(msgspec.Struct, frozen=True):
     """The row that counts instead."""
 
 
+REJECTED_SOURCE, REJECTED_LINE = "rejected_source", "rejected_line"
+"""Columns of a file of corrections: which rejected row each of its rows takes the place of."""
+
 RAW_LIMIT = 4096
 
 

@@ -1,8 +1,18 @@
 """What became known later of a day that was closed: that had left Redis for the archive."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from daybook.domain.bucket import Bucket
+
+
+class Change(NamedTuple):
+    old: str
+    """The total before, exact decimal text; `0.00` for a method that was not there."""
+    new: str
+    transactions: int
+    """How many came in addition."""
 
 
 class Restatement(msgspec.Struct, frozen=True):
@@ -27,8 +37,8 @@ class Restatement(msgspec.Struct, frozen=True):
     """When it was applied, as `clock.moment_text`."""
     since: str
     """Since when the old totals had stood; empty when nobody knows."""
-    changes: dict[str, tuple[str, str]]
-    """Payment method → old and new total, exact decimal text; `0.00` for a method that was not there."""
+    changes: dict[str, Change]
+    """By payment method."""
 
     @property
     def bucket(self) -> Bucket:

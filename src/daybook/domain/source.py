@@ -42,6 +42,11 @@ class Source(msgspec.Struct, frozen=True):
     """Of the rows before the ledger, those that had no room (`MaxMethodsPerBucket`)."""
 
     @property
+    def shown_path(self) -> str:
+        """As UTF-8 text; empty for the queue's own source."""
+        return "" if self.id == QUEUE_SOURCE else self.path.encode("utf-8", "replace").decode()
+
+    @property
     def applied_rows(self) -> int:
         """Rows that are in the buckets."""
         return self.applied.rows - self.applied.rejected - self.refused.rows

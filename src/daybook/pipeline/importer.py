@@ -13,6 +13,7 @@ import structlog
 from daybook.domain.position import Position
 from daybook.domain.source import Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
+from daybook.pipeline.correcting import Correcting
 from daybook.pipeline.folding import Folding
 from daybook.pipeline.opening import find_source
 from daybook.pipeline.pieces import Piece, Pieces
@@ -67,6 +68,7 @@ class ImportContext(NamedTuple):
     opening: asyncio.Lock
     """One file is identified at a time."""
     folding: Folding
+    correcting: Correcting
     options: ImportOptions
 
 
@@ -209,6 +211,7 @@ class Importer:
             self._context.slots,
             options.block_bytes,
             self._context.folding,
+            self._context.correcting,
         )
         return _OpenFile(
             reader=found.reader,

@@ -5,15 +5,17 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import islice
 from typing import NamedTuple
 
 from daybook.domain.position import Position
+from daybook.pipeline.correcting import Correcting
 from daybook.pipeline.folding import Folding
 from daybook.sources.cell_columns import empty
 from daybook.sources.fold import Folded, Limits, overlong
 from daybook.sources.pacing import paced
 from daybook.sources.reader import Block, BlockReader
-from daybook.sources.records import Header
+from daybook.sources.records import Header, records
 
 _BLOCKS_AHEAD = 3
 
@@ -39,6 +41,7 @@ class Pieces(NamedTuple):
     """Blocks in memory at once, over all files."""
     block_bytes: int
     folding: Folding
+    correcting: Correcting
 
     async def fold(self, block: Block, stopped: threading.Event) -> list[Piece]:
         """With lines as if the block were the whole source. Once `stopped` is set, nobody wants the answer."""
@@ -60,6 +63,11 @@ class Pieces(NamedTuple):
             digest = await asyncio.to_thread(self.reader.pass_header, self.header.size)
             line = self.header.lines
             yield Piece(Folded(empty(), [], rows=0, lines=line, size=self.header.size), digest)
+        if self.header.layout.rejected:
+            async with aclosing(self._corrections(line)) as corrections:
+                async for piece in corrections:
+                    yield piece
+            return
         paces = speed > 0 and self.header.layout.sleep_ms is not None
         async with aclosing(self._at_pace(speed) if paces else self._at_full_speed()) as pieces:
             async for piece in pieces:
@@ -89,6 +97,21 @@ class Pieces(NamedTuple):
             for folding in ahead:
                 folding.cancel()
                 self.slots.release()
+
+    async def _corrections(self, line: int) -> AsyncGenerator[Piece, None]:
+        """All whole records that are there now, few at once: each has to be compared with a rejected row."""
+        at_once = min(self.limits.buckets, self.limits.rejects)
+        while block := await asyncio.to_thread(self.reader.next_block, 1):
+            if block.overlong:
+                yield Piece(overlong(block.data, block.size, self.source).behind(line), block.digest)
+                line += 1
+                continue
+            running, found = block.hash_before.copy(), records(block.data, final=True)
+            while some := await asyncio.to_thread(lambda found=found: list(islice(found, at_once))):  # type: ignore[misc]
+                folded = await self.correcting.fold(some, self.header.layout, self.source, line)
+                line += folded.lines
+                running.update(b"".join(record.raw for record in some))
+                yield Piece(folded, running.hexdigest())
 
     async def _next_block(self) -> Block | None:
         """The next block, which holds a slot until it is queued."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from daybook.domain.bucket import Bucket, BucketState
 from daybook.domain.money import format_units
 from daybook.domain.position import Position
-from daybook.domain.restatement import Restatement
+from daybook.domain.restatement import Change, Restatement
 from daybook.pipeline.element_reader import Applied
 from daybook.pipeline.method_limit import Crowded
 
@@ -35,12 +35,12 @@ def restatements(
         for bucket, added in cells.by_bucket():
             if bucket not in closed:
                 continue
-            changes = {}
-            for method, units, _ in added:
+            changes: dict[str, Change] = {}
+            for method, units, transactions in added:
                 if method not in crowded.get(bucket, ()):
                     old = totals[bucket].get(method, 0)
                     totals[bucket][method] = old + units
-                    changes[method] = format_units(old), format_units(old + units)
+                    changes[method] = Change(format_units(old), format_units(old + units), transactions)
             if changes:
                 held = closed[bucket]
                 found.append(

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from daybook.domain.money import parse_amount
+from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE
 from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
 from daybook.errors import SourceError
 
@@ -26,6 +27,8 @@ class Layout(NamedTuple):
     payment_method: int
     amount: int
     sleep_ms: int | None
+    rejected: tuple[int, int] | None = None
+    """Of a file of corrections: the columns of the rejected row's source and line."""
 
 
 class Record(NamedTuple):
@@ -60,7 +63,10 @@ def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
             f"{path}: wrong header {found!r}: need exactly one column {', '.join(missing)}; expected {EXPECTED_HEADER}"
         )
     sleep_ms = names.index("sleep_ms") if "sleep_ms" in names else None
-    layout = Layout(width=len(names), sleep_ms=sleep_ms, **{name: names.index(name) for name in REQUIRED})
+    link = (REJECTED_SOURCE, REJECTED_LINE)
+    rejected = (names.index(link[0]), names.index(link[1])) if all(names.count(name) == 1 for name in link) else None
+    columns = {name: names.index(name) for name in REQUIRED}
+    layout = Layout(width=len(names), sleep_ms=sleep_ms, rejected=rejected, **columns)
     return Header(layout, mark + len(record.raw), record.lines)
 
 

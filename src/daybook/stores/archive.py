@@ -3,7 +3,7 @@
 Every implementation passes `tests/contracts/test_archive.py`.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -96,10 +96,11 @@ class Archive(Protocol):
         """Up to `number` restatements whose keys lie between two texts, both excluded, by key."""
         ...
 
-    async def correct(self, wanted: Sequence[Correction]) -> list[Correction]:
+    async def correct(self, wanted: Sequence[Correction], void: Collection[str] = ()) -> list[Correction]:
         """Note who corrects rejected rows; what stands now for each, in the same order.
 
-        The first correction of a row stands for ever. Not part of a snapshot: done when this returns.
+        The first correction of a row stands, unless it is by one of the `void` sources: those whose rows count
+        nowhere. Not part of a snapshot: done when this returns.
         """
         ...
 

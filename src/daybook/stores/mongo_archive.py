@@ -14,7 +14,7 @@ be true then: the epoch, the snapshot's number, the write.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -162,17 +162,20 @@ class MongoArchive:
         documents = await self._first(schema.RESTATEMENTS, {"_id": {"$gt": after, "$lt": before}}, "_id", number)
         return [schema.restatement_of(document) for document in documents]
 
-    async def correct(self, wanted: Sequence[Correction]) -> list[Correction]:
+    async def correct(self, wanted: Sequence[Correction], void: Collection[str] = ()) -> list[Correction]:
         documents = [schema.correction_document(each) for each in wanted]
         with translated():
+            for document in documents if void else ():
+                held = {"_id": document["_id"], "BySource": {"$in": list(void)}}
+                await self._collection(schema.CORRECTIONS).update_one(held, {"$set": document})
             await guarded_upsert(
                 self._collection(schema.CORRECTIONS),
                 [Upsert({"_id": document["_id"]}, {"$setOnInsert": document}) for document in documents],
             )
         found: dict[tuple[str, int], Correction] = {}
         for source in {each.source for each in wanted}:
-            held = await self.corrections(source, [each.line for each in wanted if each.source == source])
-            found |= {(source, line): correction for line, correction in held.items()}
+            standing = await self.corrections(source, [each.line for each in wanted if each.source == source])
+            found |= {(source, line): correction for line, correction in standing.items()}
         return [found[each.source, each.line] for each in wanted]
 
     async def corrections(self, source_id: str, lines: Sequence[int]) -> dict[int, Correction]:

@@ -178,16 +178,16 @@ def reject_of(document: Document) -> Reject:
 def restatement_document(restatement: Restatement) -> Document:
     """Its names as in `Restatement`; totals as `Decimal128`."""
     changes = {
-        method: [to_decimal128(parse_total(old)), to_decimal128(parse_total(new))]
-        for method, (old, new) in restatement.changes.items()
+        method: [to_decimal128(parse_total(old)), to_decimal128(parse_total(new)), transactions]
+        for method, (old, new, transactions) in restatement.changes.items()
     }
     return {"_id": restatement.key, **msgspec.to_builtins(restatement), "changes": changes}
 
 
 def restatement_of(document: Document) -> Restatement:
     changes = {
-        method: [format_units(units_of_number(total)) for total in totals]
-        for method, totals in document["changes"].items()
+        method: [format_units(units_of_number(old)), format_units(units_of_number(new)), transactions]
+        for method, (old, new, transactions) in document["changes"].items()
     }
     return msgspec.convert({**document, "changes": changes}, Restatement)
 

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,9 +164,13 @@ class SqliteArchive:
         )
         return [msgspec.json.decode(packed, type=Restatement) for (packed,) in rows]
 
-    async def correct(self, wanted: Sequence[Correction]) -> list[Correction]:
+    async def correct(self, wanted: Sequence[Correction], void: Collection[str] = ()) -> list[Correction]:
         def work(connection: sqlite3.Connection) -> list[Correction]:
             with _transaction(connection):
+                connection.executemany(
+                    "DELETE FROM Corrections WHERE Source = ? AND Line = ? AND BySource = ?",
+                    [(each.source, each.line, source) for each in wanted for source in void],
+                )
                 connection.executemany(
                     "INSERT OR IGNORE INTO Corrections VALUES (?, ?, ?, ?)", map(msgspec.structs.astuple, wanted)
                 )

@@ -1,0 +1,144 @@
+"""`GET /v1/aggregates`, `/v1/restatements` and `/v1/reconcile`."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator
+
+from daybook.api.dependencies import ServicesDependency
+from daybook.api.exact_json import json_answer, number, number_of
+from daybook.api.history import Held
+from daybook.api.schemas import (
+    AggregatesAnswer,
+    BucketOrigin,
+    DayOrigin,
+    Detail,
+    ReconcileAnswer,
+    RestatementsAnswer,
+    RestatementState,
+)
+from daybook.api.stats_router import Day
+from daybook.api.stats_service import by_day
+from daybook.domain.bucket import TYPES, Bucket
+from daybook.domain.restatement import Restatement
+
+router = APIRouter(prefix="/v1")
+
+_UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Detail}}
+_BAD_RANGE: dict[int | str, dict[str, Any]] = {400: {"model": Detail}}
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+AsOf = Annotated[datetime | None, AfterValidator(lambda moment: moment and _in_utc(moment)), Query()]
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+
+
+@router.get(
+    "/aggregates",
+    tags=["stats"],
+    response_model=AggregatesAnswer,
+    responses=_BAD_RANGE | _UNAVAILABLE,
+    summary="Totals with their numbers of transactions, where they come from, and as they were known earlier",
+)
+async def aggregates(
+    services: ServicesDependency, from_date: Day, to_date: Day, *, as_of: AsOf = None, provenance: bool = False
+) -> Response:
+    """Both ends of the range belong to it.
+
+    `as_of` (ISO 8601; without an offset UTC) answers what was known then of days that were archived and had left
+    Redis by then; days that were still open are named in `unknown`.
+    """
+    services.check_recovered()
+    buckets = await services.history.buckets(from_date, to_date)
+    answer: dict[str, Any] = {}
+    cells = {bucket: held.state.cells for bucket, held in buckets.items()}
+    if as_of is not None:
+        cells, unknown = await services.history.as_of(buckets, from_date, to_date, as_of)
+        answer["unknown"] = sorted({bucket.day for bucket in unknown})
+        cells = {bucket: held for bucket, held in cells.items() if bucket.day not in answer["unknown"]}
+    answer["data"] = {
+        day: {
+            kind: {
+                method: {"amount": number_of(cell.units), "transactions": cell.transactions}
+                for method, cell in sorted(methods.items())
+            }
+            for kind, methods in types.items()
+        }
+        for day, types in by_day(cells).items()
+    }
+    if provenance:
+        waiting = await services.queue.length() > 0
+        answer["provenance"] = {
+            day: DayOrigin(
+                **{kind: _origin(buckets.get(Bucket(day, kind))) for kind in TYPES},
+                rows_waiting=waiting,
+            )
+            for day in answer["data"]
+        }
+    return json_answer(answer)
+
+
+def _origin(held: Held | None) -> BucketOrigin | None:
+    if held is None:
+        return None
+    changed = datetime.fromisoformat(held.changed) if held.changed else None
+    return BucketOrigin(store=held.store, version=held.state.version, as_of=changed)
+
+
+@router.get(
+    "/restatements",
+    tags=["stats"],
+    response_model=RestatementsAnswer,
+    responses=_BAD_RANGE | _UNAVAILABLE,
+    summary="Every later change of a day that had been archived and had left Redis",
+)
+async def restatements(
+    services: ServicesDependency,
+    from_date: Day = date.min,
+    to_date: Day = date.max,
+    *,
+    after: Annotated[str, Query(max_length=500)] = "",
+    limit: Limit = 1000,
+) -> Response:
+    """By day, and for each day and type in the order in which they happened. `limit` counts changes of a day and
+    type, each of which may concern several payment methods.
+    """
+    page = await services.history.restatements(from_date, to_date, after, limit)
+    found = [state for each in page for state in _states(each)]
+    return json_answer(RestatementsAnswer(restatements=found, next=page[-1].key if len(page) == limit else None))
+
+
+def _states(restatement: Restatement) -> list[RestatementState]:
+    return [
+        RestatementState(
+            date=restatement.day,
+            type=restatement.type,
+            payment_method=method,
+            old=number(change.old),
+            new=number(change.new),
+            transactions=change.transactions,
+            source=restatement.source,
+            offset=restatement.offset,
+            end_offset=restatement.end,
+            at=datetime.fromisoformat(restatement.at),
+            version=restatement.version,
+        )
+        for method, change in sorted(restatement.changes.items())
+    ]
+
+
+@router.get(
+    "/reconcile",
+    tags=["stats"],
+    response_model=ReconcileAnswer,
+    responses=_UNAVAILABLE,
+    summary="Whether sources, Redis and the archive agree to the row and the cent",
+)
+async def reconcile(services: ServicesDependency) -> Response:
+    """Reads everything that both stores hold."""
+    services.check_recovered()
+    return json_answer(await services.reconciliation.answer())

@@ -1,0 +1,108 @@
+"""What was known when: restatements, and totals as they were."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, datetime
+from typing import NamedTuple
+
+from daybook.clock import moment_of, moment_text
+from daybook.domain.bucket import Bucket, BucketState, Cell, Cells
+from daybook.domain.money import parse_total
+from daybook.domain.restatement import Restatement
+from daybook.errors import InvalidRangeError
+from daybook.stores.archive import Archive
+from daybook.stores.hot_aggregates import HotAggregates
+
+_PER_PAGE = 1000
+_BEHIND_EVERY_KEY = "~"
+
+
+class Held(NamedTuple):
+    """A bucket as it is now."""
+
+    state: BucketState
+    store: str
+    """`redis` or `archive`."""
+    changed: str
+    """When it last was, as `clock.moment_text`; empty when nobody knows."""
+
+
+class History:
+    """Reads Redis before the archive, so that nothing is missed that moves in between."""
+
+    def __init__(self, hot: HotAggregates, archive: Archive) -> None:
+        self._hot, self._archive = hot, archive
+
+    async def buckets(self, first: date, last: date) -> dict[Bucket, Held]:
+        """All buckets of a range of days. Raises InvalidRangeError, StoreUnavailableError."""
+        check_range(first, last)
+        days = first.isoformat(), last.isoformat()
+        found = {
+            bucket: Held(held.state, "redis", moment_text(moment_of(held.changed_ms)))
+            for bucket, held in (await self._hot.read(await self._hot.resident(*days))).items()
+        }
+        archived = {bucket: state async for bucket, state in self._archive.days(*days) if bucket not in found}
+        updated = await self._archive.updated(archived)
+        for bucket, state in archived.items():
+            moment = updated.get(bucket)
+            found[bucket] = Held(state, "archive", moment_text(moment) if moment else "")
+        return found
+
+    async def restatements(self, first: date, last: date, after: str, number: int) -> list[Restatement]:
+        """Up to `number` of a range of days whose keys come after a text, by key."""
+        check_range(first, last)
+        begin, end = max(after, first.isoformat()), last.isoformat() + _BEHIND_EVERY_KEY
+        waiting = [each for each in await self._hot.waiting_restatements() if begin < each.key < end]
+        archived = await self._archive.restatements(begin, end, number)
+        by_key = {each.key: each for each in (*waiting, *archived)}
+        return [by_key[key] for key in sorted(by_key)[:number]]
+
+    async def as_of(
+        self, buckets: Mapping[Bucket, Held], first: date, last: date, moment: datetime
+    ) -> tuple[dict[Bucket, Cells], set[Bucket]]:
+        """The buckets' cells as they were known then, and the buckets of which nobody knows.
+
+        Known is what a bucket held while it was closed: from its archiving on, through every restatement. Of
+        the time in which its rows came in there is no history.
+        """
+        then = moment_text(moment)
+        later: dict[Bucket, list[Restatement]] = {}
+        last_known: dict[Bucket, tuple[int, str]] = {}
+        async for each in self._all_restatements(first, last):
+            last_known[each.bucket] = each.version, each.at
+            if each.at > then:
+                later.setdefault(each.bucket, []).append(each)
+        known: dict[Bucket, Cells] = {}
+        unknown: set[Bucket] = set()
+        for bucket, held in buckets.items():
+            version, at = last_known.get(bucket, (-1, ""))
+            since = at if version == held.state.version else held.changed
+            if after := later.get(bucket):
+                since = after[0].since
+            if since and since <= then:
+                known[bucket] = _before(held.state.cells, after or [])
+            else:
+                unknown.add(bucket)
+        return known, unknown
+
+    async def _all_restatements(self, first: date, last: date) -> AsyncIterator[Restatement]:
+        after = ""
+        while page := await self.restatements(first, last, after, _PER_PAGE):
+            for each in page:
+                yield each
+            after = page[-1].key
+
+
+def check_range(first: date, last: date) -> None:
+    """Raises InvalidRangeError."""
+    if first > last:
+        raise InvalidRangeError("From parameter must be before or equal to To")
+
+
+def _before(cells: Cells, later: list[Restatement]) -> Cells:
+    """Cells without what came later, the oldest first."""
+    before = dict(cells)
+    for restatement in reversed(later):
+        for method, change in restatement.changes.items():
+            transactions = before[method].transactions - change.transactions
+            before[method] = Cell(parse_total(change.old), transactions)
+    return {method: cell for method, cell in before.items() if cell.units or cell.transactions}

@@ -1,0 +1,72 @@
+"""Rejects as a CSV file that a person corrects and imports again."""
+
+import csv
+import io
+from typing import NamedTuple
+
+import msgspec
+
+from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE, Reject
+from daybook.domain.source import QUEUE_SOURCE, Source
+
+_QUEUE_COLUMNS = {"timestamp": "Timestamp", "type": "Type", "payment_method": "PaymentMethod", "amount": "Amount"}
+_ADDED = ("reason", REJECTED_SOURCE, REJECTED_LINE, "raw")
+"""`raw` is the row's text where its fields do not fit the columns, else empty."""
+
+
+class RejectColumns(NamedTuple):
+    """How the rows of one source are laid out: its own columns, then `_ADDED`."""
+
+    source: str
+    names: list[str]
+
+    @property
+    def header(self) -> list[str]:
+        return [name for name in self.names if name not in _ADDED] + list(_ADDED)
+
+    def row(self, reject: Reject) -> list[str]:
+        fields = self.split(reject.raw)
+        fits = len(fields) == len(self.names)
+        found = dict(zip(self.names, fields, strict=False))
+        added = {
+            "reason": reject.reason,
+            REJECTED_SOURCE: found.get(REJECTED_SOURCE) or self.source,
+            REJECTED_LINE: found.get(REJECTED_LINE) or str(reject.line),
+            "raw": "" if fits else reject.raw,
+        }
+        return [added.get(name, found.get(name, "")) for name in self.header]
+
+    def split(self, raw: str) -> list[str]:
+        """The row's fields; none where they cannot be told."""
+        if self.source == QUEUE_SOURCE:
+            return _fields_of_json(raw)
+        try:
+            return next(csv.reader(io.StringIO(raw, newline=""), strict=True), [])
+        except csv.Error:
+            return []
+
+
+def columns_of(source: Source) -> RejectColumns:
+    """The columns of the source's own header; of the queue's own source: those of a transaction."""
+    if source.id == QUEUE_SOURCE:
+        return RejectColumns(source.id, list(_QUEUE_COLUMNS))
+    text = source.head.decode("utf-8-sig", "replace")
+    names = next(csv.reader(io.StringIO(text, newline="")), [])
+    return RejectColumns(source.id, [name.strip().lower() for name in names])
+
+
+def csv_line(fields: list[str]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue()
+
+
+def _fields_of_json(raw: str) -> list[str]:
+    try:
+        found = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError):
+        return []
+    if not set(_QUEUE_COLUMNS.values()) <= found.keys():
+        return []
+    texts = (bytes(found[name]).decode() for name in _QUEUE_COLUMNS.values())
+    return [msgspec.json.decode(text, type=str) if text.startswith('"') else text for text in texts]

@@ -1,0 +1,63 @@
+"""`GET /v1/imports/{source}/rejects`."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
+
+from daybook.api.dependencies import ServicesDependency
+from daybook.api.exact_json import json_answer
+from daybook.api.rejects import JudgedReject
+from daybook.api.schemas import CorrectedBy, Detail, RejectsAnswer, RejectState
+
+router = APIRouter(prefix="/v1", tags=["imports"])
+
+
+class RejectsFormat(StrEnum):
+    JSON = "json"
+    CSV = "csv"
+
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+    404: {"model": Detail},
+    503: {"model": Detail},
+}
+
+
+@router.get(
+    "/imports/{source}/rejects",
+    response_model=RejectsAnswer,
+    responses=_RESPONSES,
+    summary="The rows of a source that break a rule",
+)
+async def rejects(
+    services: ServicesDependency,
+    source: Annotated[str, Path(max_length=100)],
+    format: RejectsFormat = RejectsFormat.JSON,  # noqa: A002 - the parameter's name in the address
+    after: Annotated[int, Query(ge=0, le=1 << 62, description="Only lines behind this one (JSON).")] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="How many at most (JSON).")] = 1000,
+) -> Response:
+    """As JSON all of them, page by page, each with the row that corrected it. As CSV, in the file's own columns plus
+    the reason, those that nobody has corrected yet: to be corrected and imported again.
+    """
+    found = await services.rejects.source(source)
+    if format is RejectsFormat.CSV:
+        headers = {"Content-Disposition": f'attachment; filename="rejects-{found.id}.csv"'}
+        return StreamingResponse(services.rejects.csv(found), media_type="text/csv", headers=headers)
+    page = await services.rejects.page(source, after, limit)
+    return json_answer(
+        RejectsAnswer(
+            source=found.id,
+            path=found.shown_path,
+            rejects=[_state(each) for each in page],
+            next=page[-1].reject.line if len(page) == limit else None,
+        )
+    )
+
+
+def _state(judged: JudgedReject) -> RejectState:
+    reject, correction = judged
+    by = CorrectedBy(source=correction.by_source, line=correction.by_line) if correction else None
+    return RejectState(line=reject.line, raw=reject.raw, reason=reject.reason, corrected_by=by)

@@ -1,0 +1,71 @@
+"""`daybook rejects`: rejected rows out as CSV, corrected ones in again."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from daybook.api.rejects import Rejects
+from daybook.cli.importing import import_all
+from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE
+from daybook.domain.source import Source
+from daybook.errors import ConfigurationError, SourceError
+from daybook.lifespan import Stores, open_stores
+from daybook.settings import Settings
+from daybook.sources.files import locate
+from daybook.sources.reader import BlockReader
+
+
+async def export(settings: Settings, name: str, output: Path | None) -> int:
+    """Write the rejects that nobody has corrected yet, of a file or of a source's id; how many.
+
+    Raises ConfigurationError for what is not known or cannot be written.
+    """
+    async with open_stores(settings, "daybook rejects export", share=True) as stores:
+        source = await _find(stores, name)
+        rejects = Rejects(stores.hot, stores.archive, stores.registry)
+        try:
+            if output is None:
+                return await _write(rejects, source, sys.stdout)
+            with output.open("w", encoding="utf-8", newline="") as file:
+                return await _write(rejects, source, file)
+        except OSError as error:
+            raise ConfigurationError(f"{output}: {error.strerror}") from error
+
+
+async def import_corrections(settings: Settings, files: Sequence[Path]) -> bool:
+    """Import files that `export` wrote and a person corrected; False if something was not imported.
+
+    Raises SourceError for a file that names no rejected rows.
+    """
+    for path in (path for file in files for path in locate(str(file))):
+        reader = BlockReader(path, complete=True)
+        try:
+            header = reader.header()
+        finally:
+            reader.close()
+        if header is None or header.layout.rejected is None:
+            raise SourceError(
+                f"{path}: has no columns {REJECTED_SOURCE} and {REJECTED_LINE}: "
+                "correct a file that `daybook rejects export` wrote"
+            )
+    return await import_all(settings, files, complete=True)
+
+
+async def _find(stores: Stores, name: str) -> Source:
+    known = (await stores.registry.known()).sources
+    queue = await stores.registry.queue_source()
+    path = os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111 - a path as text
+    named = [source for source in (*known, *([queue] if queue else ())) if source.id == name or source.path == path]
+    if not named:
+        raise ConfigurationError(f"{name}: neither the path nor the id of an imported file (see GET /v1/imports)")
+    return named[-1]
+
+
+async def _write(rejects: Rejects, source: Source, file: TextIO) -> int:
+    lines = 0
+    async for text in rejects.csv(source):
+        file.write(text)
+        lines += 1
+    return lines - 1

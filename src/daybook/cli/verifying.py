@@ -1,0 +1,136 @@
+"""`daybook verify`: recomputes files and compares them with both stores."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from daybook.api.rejects import Rejects
+from daybook.cli.reporting import print_wide
+from daybook.cli.verification import Accounts, Difference, Verdict, compare_buckets, compare_source
+from daybook.domain.source import Source
+from daybook.errors import StoreUnavailableError
+from daybook.lifespan import Stores, open_stores
+from daybook.settings import Settings
+from daybook.sources.files import locate
+from daybook.sources.identity import identify
+from daybook.sources.recount import Recount, recount
+
+_FIRST_DAY, _LAST_DAY = "0001-01-01", "9999-12-31"
+_TRIES, _PAUSE_SECONDS = 20, 0.25
+_REJECTS_PER_PAGE = 1000
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.percentage:>3.0f}%"),
+    TimeRemainingColumn(),
+)
+
+
+class _Verified(NamedTuple):
+    source: Source
+    found: Recount
+
+
+async def verify(settings: Settings, files: Sequence[Path]) -> bool:
+    """Print every difference; True when there is none. Without files: those of all sources, where they lie.
+
+    Raises SourceError for a file that cannot be read, StoreUnavailableError.
+    """
+    paths = [path for file in files for path in locate(str(file))]
+    async with open_stores(settings, "daybook verify", share=True) as stores:
+        accounts = await _accounts(stores)
+        chosen, verdict = await asyncio.to_thread(_choose, paths, accounts.sources)
+        verified = []
+        with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as progress:
+            for source in chosen:
+                task = progress.add_task(Path(source.path).name, total=source.applied.offset)
+                recorded = await _recorded_rejects(stores, source)
+                found = await asyncio.to_thread(
+                    recount,
+                    Path(source.path),
+                    source.applied.offset,
+                    recorded,
+                    lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
+                )
+                verified.append(_Verified(source, found))
+                verdict.differences += compare_source(source, found, recorded, accounts)
+    known = {source.id for source in chosen}
+    others = [source for source in accounts.sources if source.id not in known and source.applied_rows]
+    buckets = compare_buckets([found for _, found in verified], others, accounts)
+    verdict.differences += buckets.differences
+    verdict.notes += buckets.notes
+    _print(verified, verdict)
+    return not verdict.differences
+
+
+async def _accounts(stores: Stores) -> Accounts:
+    """All that the stores hold, read while nothing was applied in between."""
+    for _ in range(_TRIES):
+        if await stores.hot.state() is None:
+            archived = {held.source.id: held.source for held in await stores.archive.sources()}
+            buckets = {bucket: state async for bucket, state in stores.archive.days(_FIRST_DAY, _LAST_DAY)}
+            return Accounts(list(archived.values()), archived, {}, buckets)
+        before = await stores.hot.revision()
+        queue = await stores.registry.queue_source()
+        sources = [*(await stores.registry.known()).sources, *([queue] if queue else ())]
+        resident = await stores.hot.read(await stores.hot.resident(_FIRST_DAY, _LAST_DAY))
+        hot = {bucket: held.state for bucket, held in resident.items()}
+        buckets = {bucket: state async for bucket, state in stores.archive.days(_FIRST_DAY, _LAST_DAY)}
+        archived = {held.source.id: held.source for held in await stores.archive.sources()}
+        if before == await stores.hot.revision():
+            return Accounts(sources, archived, hot, buckets)
+        await asyncio.sleep(_PAUSE_SECONDS)
+    raise StoreUnavailableError("rows are applied all the time: try again when the imports rest")
+
+
+def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source], Verdict]:
+    """The sources to recompute, each at the path to read it from."""
+    verdict = Verdict()
+    files = [source for source in known if source.path]
+    if not paths:
+        return files, verdict
+    chosen: dict[str, Source] = {}
+    for path in paths:
+        source = identify(path, files).source
+        if source is None:
+            verdict.differences.append(Difference(str(path), "source", "there", "never imported", "never imported"))
+        else:
+            chosen[source.id] = source
+    return list(chosen.values()), verdict
+
+
+async def _recorded_rejects(stores: Stores, source: Source) -> dict[int, str]:
+    rejects = Rejects(stores.hot, stores.archive, stores.registry)
+    found: dict[int, str] = {}
+    while page := await rejects.page(source.id, max(found, default=0), _REJECTS_PER_PAGE):
+        found |= {each.reject.line: each.reject.reason for each in page}
+    return found
+
+
+def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for source, found in verified:
+        rejected = found.rows - found.applied
+        console.print(
+            f"{source.shown_path}: recomputed: {found.rows} rows = {found.applied} applied + {rejected} rejected",
+            markup=False,
+        )
+        if found.offset < source.size:
+            console.print(f"  up to byte {found.offset} of {source.size}: the rest is not applied yet", markup=False)
+        if found.kept_out:
+            console.print(f"  {found.kept_out} of the rejected ones break no rule by themselves", markup=False)
+    for note in verdict.notes:
+        console.print(note, markup=False)
+    if not verdict.differences:
+        console.print("no difference: the stores hold exactly what the files hold")
+        return
+    table = Table("where", "what", "files", "Redis", "archive")
+    for difference in verdict.differences:
+        table.add_row(*difference)
+    print_wide(table)
+    console.print(f"{len(verdict.differences)} differences")

@@ -1,0 +1,111 @@
+"""Files of corrections: each row takes the place of a rejected one, once, whichever file brings it first."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
+from daybook.domain.position import Correction, Reject, raw_text
+from daybook.domain.transaction import Transaction
+from daybook.sources.cell_columns import from_sums
+from daybook.sources.fold import Folded
+from daybook.sources.records import Layout, Record, parse_row
+from daybook.stores.archive import Archive
+from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.source_registry import SourceRegistry
+
+_LINE_DIGITS = 18
+
+
+class _Row(NamedTuple):
+    record: Record
+    line: int
+    """In the file of corrections, from 1."""
+    transaction: Transaction | None
+    correction: Correction | None
+    problem: str
+    """Why it is rejected; empty while nothing speaks against it."""
+
+
+class Correcting:
+    """Asks the archive who corrects what. The answer is the same however often rows are read again."""
+
+    def __init__(self, hot: HotAggregates, archive: Archive, registry: SourceRegistry) -> None:
+        self._hot, self._archive, self._registry = hot, archive, registry
+
+    async def fold(self, records: Sequence[Record], layout: Layout, source: str, lines_before: int) -> Folded:
+        """What whole records add up to; rejects have the lines of the source. Raises StoreUnavailableError."""
+        line, rows = lines_before, []
+        for record in records:
+            if record.fields is not None or record.reason:
+                rows.append(_judged(record, layout, source, line + 1))
+            line += record.lines
+        rows = await self._claimed(await self._of_rejects(rows))
+        sums: Sums = {}
+        rejects: list[Reject] = []
+        for row in rows:
+            if row.problem or row.transaction is None:
+                rejects.append(Reject(source, row.line, raw_text(row.record.raw), row.problem))
+            else:
+                day, kind, method, units = row.transaction
+                add_cells(sums, Bucket(day, kind.plural), [(method, Cell(units, 1))])
+        size = sum(len(record.raw) for record in records)
+        return Folded(from_sums(sums), rejects, len(rows), line - lines_before, size)
+
+    async def _of_rejects(self, rows: list[_Row]) -> list[_Row]:
+        """With a problem where the row names no rejected one."""
+        wanted = {(row.correction.source, row.correction.line) for row in rows if row.correction}
+        known = {(reject.source, reject.line) for reject in await self._hot.waiting_rejects()} if wanted else set()
+        for source, line in wanted - known:
+            if any(reject.line == line for reject in await self._archive.rejects(source, line - 1, 1)):
+                known.add((source, line))
+        return [
+            row._replace(problem=f"source {row.correction.source} has no rejected row in line {row.correction.line}")
+            if row.correction and (row.correction.source, row.correction.line) not in known
+            else row
+            for row in rows
+        ]
+
+    async def _claimed(self, rows: list[_Row]) -> list[_Row]:
+        """With a problem where another row has corrected the same one."""
+        wanted = [row.correction for row in rows if row.correction and not row.problem]
+        standing = await self._archive.correct(wanted) if wanted else []
+        others = {held.by_source for held, own in zip(standing, wanted, strict=True) if held != own}
+        if void := await self._void(others):
+            standing = await self._archive.correct(wanted, void)
+        held = iter(standing)
+        return [_after_claim(row, next(held)) if row.correction and not row.problem else row for row in rows]
+
+    async def _void(self, sources: set[str]) -> set[str]:
+        """Those whose rows count nowhere: Redis lost them before the archive knew them, and their file is read anew."""
+        unknown = {source for source in sources if await self._registry.get(source) is None}
+        return unknown - {held.source.id for held in await self._archive.sources()} if unknown else unknown
+
+
+def _judged(record: Record, layout: Layout, source: str, line: int) -> _Row:
+    try:
+        if record.fields is None:
+            raise ValueError(record.reason)  # noqa: TRY301 - one place turns reasons into problems
+        transaction = parse_row(record.fields, layout)
+        return _Row(record, line, transaction, _correction(record.fields, layout, source, line), "")
+    except ValueError as error:
+        return _Row(record, line, None, None, str(error))
+
+
+def _correction(fields: list[str], layout: Layout, source: str, line: int) -> Correction:
+    assert layout.rejected is not None
+    rejected_source, rejected_line = (fields[column].strip() for column in layout.rejected)
+    if not rejected_source or not (rejected_line.isdecimal() and rejected_line.isascii()):
+        raise ValueError("rejected_source and rejected_line do not name a row")
+    if len(rejected_line) > _LINE_DIGITS or int(rejected_line) == 0:
+        raise ValueError("rejected_line is no line number")
+    return Correction(rejected_source, int(rejected_line), source, line)
+
+
+def _after_claim(row: _Row, standing: Correction) -> _Row:
+    if standing == row.correction:
+        return row
+    problem = (
+        f"line {standing.line} of source {standing.source} is corrected already: "
+        f"by line {standing.by_line} of source {standing.by_source}"
+    )
+    return row._replace(problem=problem)
