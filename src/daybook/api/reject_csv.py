@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +12,14 @@ from daybook.domain.source import QUEUE_SOURCE, Source
 
 _QUEUE_COLUMNS = {"timestamp": "Timestamp", "type": "Type", "payment_method": "PaymentMethod", "amount": "Amount"}
 _ADDED = ("reason", REJECTED_SOURCE, REJECTED_LINE, "raw")
-"""`raw` is the row's text where its fields do not fit the columns, else empty."""
+"""`raw` is the row's text where its fields do not fit the columns, which are left empty then: no row must become a
+valid one by being written out.
+"""
+
+
+class RejectedRow(NamedTuple):
+    source: str
+    line: int
 
 
 class RejectColumns(NamedTuple):
@@ -24,20 +32,29 @@ class RejectColumns(NamedTuple):
     def header(self) -> list[str]:
         return [name for name in self.names if name not in _ADDED] + list(_ADDED)
 
-    def row(self, reject: Reject) -> list[str]:
-        fields = self.split(reject.raw)
-        fits = len(fields) == len(self.names)
-        found = dict(zip(self.names, fields, strict=False))
+    def row(self, reject: Reject, corrects: RejectedRow) -> list[str]:
+        """`corrects`: the row that a corrected version takes the place of."""
+        fields = self.fields(reject.raw)
         added = {
             "reason": reject.reason,
-            REJECTED_SOURCE: found.get(REJECTED_SOURCE) or self.source,
-            REJECTED_LINE: found.get(REJECTED_LINE) or str(reject.line),
-            "raw": "" if fits else reject.raw,
+            REJECTED_SOURCE: corrects.source,
+            REJECTED_LINE: str(corrects.line),
+            "raw": "" if fields else reject.raw,
         }
-        return [added.get(name, found.get(name, "")) for name in self.header]
+        return [added.get(name, fields.get(name, "")) for name in self.header]
 
-    def split(self, raw: str) -> list[str]:
-        """The row's fields; none where they cannot be told."""
+    def corrects(self, reject: Reject) -> RejectedRow | None:
+        """The row that a row of a file of corrections was to take the place of."""
+        fields = self.fields(reject.raw)
+        source, line = fields.get(REJECTED_SOURCE, ""), fields.get(REJECTED_LINE, "")
+        return RejectedRow(source, int(line)) if source and re.fullmatch("[0-9]{1,18}", line) else None
+
+    def fields(self, raw: str) -> dict[str, str]:
+        """The row's fields by column; empty where they do not fit the columns."""
+        values = self._split(raw)
+        return dict(zip(self.names, values, strict=True)) if len(values) == len(self.names) else {}
+
+    def _split(self, raw: str) -> list[str]:
         if self.source == QUEUE_SOURCE:
             return _fields_of_json(raw)
         try:

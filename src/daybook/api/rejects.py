@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from daybook.api.reject_csv import columns_of, csv_line
+from daybook.api.reject_csv import RejectColumns, RejectedRow, columns_of, csv_line
 from daybook.domain.position import Correction, Reject
 from daybook.domain.source import Source
 from daybook.errors import UnknownSourceError
@@ -46,6 +46,21 @@ class Rejects:
         corrections = await self._archive.corrections(source_id, lines) if lines else {}
         return [JudgedReject(by_line[line], corrections.get(line)) for line in lines]
 
+    async def _open_row(self, columns: RejectColumns, reject: Reject) -> RejectedRow | None:
+        """The row that a further correction takes the place of; None when there is nothing left to correct.
+
+        Of a rejected correction it is the original one, as long as nobody has corrected that. A correction that was
+        valid and had no room stands for the original one and is to be corrected itself.
+        """
+        own = RejectedRow(reject.source, reject.line)
+        original = columns.corrects(reject)
+        if original is None:
+            return own
+        standing = (await self._archive.corrections(original.source, [original.line])).get(original.line)
+        if standing is None:
+            return original
+        return own if (standing.by_source, standing.by_line) == own else None
+
     async def csv(self, source: Source) -> AsyncIterator[str]:
         """CSV text of the header, then of each reject that nobody has corrected."""
         columns = columns_of(source)
@@ -53,6 +68,6 @@ class Rejects:
         after = 0
         while page := await self.page(source.id, after, _PER_PAGE):
             for reject, correction in page:
-                if correction is None:
-                    yield csv_line(columns.row(reject))
+                if correction is None and (corrects := await self._open_row(columns, reject)):
+                    yield csv_line(columns.row(reject, corrects))
             after = page[-1].reject.line

@@ -1,6 +1,5 @@
 """`daybook rejects`: rejected rows out as CSV, corrected ones in again."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,11 +55,16 @@ async def import_corrections(settings: Settings, files: Sequence[Path]) -> bool:
 async def _find(stores: Stores, name: str) -> Source:
     known = (await stores.registry.known()).sources
     queue = await stores.registry.queue_source()
-    path = os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111 - a path as text
-    named = [source for source in (*known, *([queue] if queue else ())) if source.id == name or source.path == path]
-    if not named:
-        raise ConfigurationError(f"{name}: neither the path nor the id of an imported file (see GET /v1/imports)")
-    return named[-1]
+    path = _absolute(name)
+    sources: list[Source] = [*known, *([queue] if queue else ())]
+    for source in reversed(sources):
+        if name == source.id or path == source.path:
+            return source
+    raise ConfigurationError(f"{name}: neither the path nor the id of an imported file (see GET /v1/imports)")
+
+
+def _absolute(name: str) -> str:
+    return str(Path(name).expanduser().absolute())
 
 
 async def _write(rejects: Rejects, source: Source, file: TextIO) -> int:
