@@ -1,8 +1,9 @@
 """What every archive must do, tried on each implementation."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,7 +11,8 @@ import pymongo
 import pytest
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
-from daybook.domain.position import RAW_LIMIT, Position, Reject
+from daybook.domain.position import RAW_LIMIT, Correction, Position, Reject
+from daybook.domain.restatement import Change, Restatement
 from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import FencedError
 from daybook.stores.archive import Archive, ArchivedSource, Snapshot, Written
@@ -76,8 +78,9 @@ def snapshot(
     buckets: dict[Bucket, BucketState] | None = None,
     sources: list[ArchivedSource] | None = None,
     rejects: list[Reject] | None = None,
+    restatements: Sequence[Restatement] = (),
 ) -> Snapshot:
-    return Snapshot(number, buckets or {}, sources or [], rejects or [])
+    return Snapshot(number, buckets or {}, sources or [], rejects or [], restatements)
 
 
 def source(source_id: str, offset: int, *, order: int = 1) -> Source:
@@ -317,3 +320,68 @@ class TestRejects:
         rejects = [Reject("ä$.", line, raw, "reason: " + raw[:20]) for line, raw in enumerate(texts, 1)]
         await archive.write(snapshot(1, rejects=rejects))
         assert await archive.rejects("ä$.", 0, 100) == rejects
+
+
+async def test_when_a_bucket_was_last_written(archive: Archive) -> None:
+    before = datetime.now(UTC) - timedelta(milliseconds=1)  # stores keep whole milliseconds
+    await archive.write(snapshot(1, {DEPOSITS: state(1, paypal=1), WITHDRAWALS: state(1, paypal=1)}))
+    first = (await archive.updated([DEPOSITS, Bucket("2026-01-16", "deposits")]))[DEPOSITS]
+    assert before <= first <= datetime.now(UTC)
+    await archive.write(snapshot(2, {DEPOSITS: state(2, paypal=2)}))
+    later = await archive.updated([DEPOSITS, WITHDRAWALS])
+    assert later.keys() == {DEPOSITS, WITHDRAWALS}
+    assert later[DEPOSITS] >= first
+    assert await archive.updated([]) == {}
+
+
+def restatement(day: str, version: int, step: int = 0, **totals: tuple[str, str]) -> Restatement:
+    changes = {method: Change(*pair, transactions=version) for method, pair in totals.items()}
+    at = "2026-02-01T00:00:00.000Z"
+    return Restatement(day, "deposits", version, step, "source", 10 * version, 10 * version + 5, at, "", changes)
+
+
+class TestRestatements:
+    async def test_by_key_in_pages(self, archive: Archive) -> None:
+        every = [
+            restatement("2026-01-15", 2, paypal=("1.00", "1.00000001"), ä=("0.00", "999999999999.99999999")),
+            restatement("2026-01-15", 2, 1, paypal=("1.00000001", "2.00")),
+            restatement("2026-01-15", 10, paypal=("2.00", "3.00")),
+            restatement("2026-01-16", 1, paypal=("0.00", "5.00")),
+        ]
+        await archive.write(snapshot(1, restatements=every[2:]))
+        await archive.write(snapshot(2, restatements=every[:2]))
+        await archive.write(snapshot(2, restatements=every[:2]))
+        assert await archive.restatements("", "~", 10) == every
+        assert await archive.restatements("", "~", 3) == every[:3]
+        assert await archive.restatements(every[1].key, "~", 2) == every[2:]
+        assert await archive.restatements("2026-01-16", "2026-01-16~", 10) == every[3:]
+        assert await archive.restatements("", "~", 0) == []
+
+    async def test_the_same_again_stays_once(self, archive: Archive) -> None:
+        first, again = restatement("2026-01-15", 2, paypal=("1.00", "2.00")), restatement("2026-01-15", 2)
+        await archive.write(snapshot(1, restatements=[first]))
+        await archive.write(snapshot(2, restatements=[again]))
+        assert await archive.restatements("", "~", 10) == [first]
+
+
+class TestCorrections:
+    async def test_the_first_one_stands(self, archive: Archive, new_archive: NewArchive) -> None:
+        first = [Correction("a", 7, "fixed", 2), Correction("a", 8, "fixed", 3), Correction("b", 7, "fixed", 4)]
+        assert await archive.correct(first) == first
+        assert await archive.correct(first) == first
+        other = new_archive()
+        wanted = [Correction("a", 8, "second", 2), Correction("a", 9, "second", 3)]
+        assert await other.correct(wanted) == [first[1], wanted[1]]
+        assert await archive.corrections("a", [7, 8, 9, 10]) == {7: first[0], 8: first[1], 9: wanted[1]}
+        assert await archive.corrections("a", []) == {}
+
+    async def test_two_rows_of_one_file(self, archive: Archive) -> None:
+        twice = [Correction("a", 7, "fixed", 2), Correction("a", 7, "fixed", 3)]
+        assert await archive.correct(twice) == [twice[0], twice[0]]
+
+    async def test_that_of_a_lost_source_gives_way(self, archive: Archive) -> None:
+        lost, kept = Correction("a", 7, "lost", 2), Correction("a", 8, "kept", 2)
+        await archive.correct([lost, kept])
+        wanted = [Correction("a", 7, "new", 2), Correction("a", 8, "new", 3)]
+        assert await archive.correct(wanted, {"lost"}) == [wanted[0], kept]
+        assert await archive.correct([Correction("a", 7, "third", 2)], {"lost"}) == [wanted[0]]

@@ -88,7 +88,12 @@ class Parts:
 
 @asynccontextmanager
 async def lane(
-    socket: Path, archive_path: Path, *, max_buckets: int = 1000, age: timedelta = timedelta(days=7)
+    socket: Path,
+    archive_path: Path,
+    *,
+    max_buckets: int = 1000,
+    max_methods: int = 1000,
+    age: timedelta = timedelta(days=7),
 ) -> AsyncIterator[Parts]:
     """Take the lane on a server, recover, and give the parts; the next one takes it over."""
     redis = RedisConnection.to(unix_socket=str(socket), timeout_seconds=5)
@@ -104,7 +109,14 @@ async def lane(
         retention = Retention(age, 0.0, max_buckets, 1 << 20)
         dumper = Dumper(redis, hot, archive, retention, token=lease.token)
         aggregator = Aggregator(
-            queue, hot, registry, archive, dumper, token=lease.token, max_buckets=max_buckets, max_methods=1000
+            queue,
+            hot,
+            registry,
+            archive,
+            dumper,
+            token=lease.token,
+            max_buckets=max_buckets,
+            max_methods=max_methods,
         )
         yield Parts(
             redis,

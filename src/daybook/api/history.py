@@ -65,21 +65,23 @@ class History:
         the time in which its rows came in there is no history.
         """
         then = moment_text(moment)
+        earlier: dict[Bucket, Restatement] = {}
         later: dict[Bucket, list[Restatement]] = {}
-        last_known: dict[Bucket, tuple[int, str]] = {}
         async for each in self._all_restatements(first, last):
-            last_known[each.bucket] = each.version, each.at
-            if each.at > then:
+            if each.bucket not in buckets or each.version > buckets[each.bucket].state.version:
+                continue  # newer than what was read
+            if each.at <= then:
+                earlier[each.bucket] = each
+            else:
                 later.setdefault(each.bucket, []).append(each)
         known: dict[Bucket, Cells] = {}
         unknown: set[Bucket] = set()
         for bucket, held in buckets.items():
-            version, at = last_known.get(bucket, (-1, ""))
-            since = at if version == held.state.version else held.changed
-            if after := later.get(bucket):
-                since = after[0].since
-            if since and since <= then:
-                known[bucket] = _before(held.state.cells, after or [])
+            after = later.get(bucket, [])
+            version, since = (after[0].version - 1, after[0].since) if after else (held.state.version, held.changed)
+            before = earlier.get(bucket)
+            if (before is not None and before.version >= version) or "" < since <= then:
+                known[bucket] = _before(held.state.cells, after)
             else:
                 unknown.add(bucket)
         return known, unknown

@@ -1,0 +1,242 @@
+"""Rejected rows, corrected and imported again: each counts once, and says what it stands for."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from daybook.api.rejects import Rejects
+from daybook.domain.position import Correction, Reject
+from daybook.domain.source import Source
+from daybook.embedded.valkey_server import EmbeddedValkey
+from support.pipeline import QUEUE, Parts, lane
+
+HEADER = "when,Timestamp,TYPE,payment_method,amount\n"
+BAD = (
+    'a,2001-01-01,deposit,paypal,"1,5"\n'
+    "b,2001-01-01,deposit,paypal,10\n"
+    "c,2001-13-01,deposit,paypal,20\n"
+    "d,2001-01-01,deposit,paypal,30,too many\n"
+    '"e\nf",2001-01-02,gift,paypal,40\n'
+)
+BAD_LINES = [2, 4, 5, 6]
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
+    async with EmbeddedValkey(tmp_path / "data") as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    path = tmp_path / "original.csv"
+    path.write_text(HEADER + BAD)
+    return path
+
+
+async def add(parts: Parts, *files: Path) -> None:
+    for file in files:
+        await parts.import_all(file)
+        await parts.drain()
+
+
+async def source_of(parts: Parts, path: Path) -> Source:
+    return next(each for each in reversed((await parts.registry.known()).sources) if each.path == str(path))
+
+
+async def exported(parts: Parts, source_id: str) -> str:
+    rejects = Rejects(parts.hot, parts.archive, parts.registry)
+    return "".join([text async for text in rejects.csv(await rejects.source(source_id))])
+
+
+async def corrections(parts: Parts, source_id: str) -> dict[int, Correction]:
+    page = await Rejects(parts.hot, parts.archive, parts.registry).page(source_id, 0, 1000)
+    return {reject.line: correction for reject, correction in page if correction}
+
+
+async def total(parts: Parts) -> str:
+    return str(sum((await parts.totals()).values()))
+
+
+async def rejects_of(parts: Parts, path: Path) -> list[Reject]:
+    await parts.dumper.dump_once()
+    return await parts.archive.rejects((await source_of(parts, path)).id, 0, 100)
+
+
+def repaired(text: str) -> str:
+    """What a person makes of an export: all rows are right."""
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    for row in rows:
+        row |= {"timestamp": "2001-01-03", "type": "deposit", "payment_method": "paypal", "amount": "100"}
+    found = io.StringIO(newline="")
+    writer = csv.DictWriter(found, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return found.getvalue()
+
+
+async def test_the_export_is_the_files_own_columns_and_the_reason(
+    server: EmbeddedValkey, tmp_path: Path, original: Path
+) -> None:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, original)
+        source = await source_of(parts, original)
+        waiting = await exported(parts, source.id)
+        await parts.dumper.dump_once()
+        assert await exported(parts, source.id) == waiting
+        header, *rows = csv.reader(io.StringIO(waiting, newline=""))
+        own = ["when", "timestamp", "type", "payment_method", "amount"]
+        assert header == [*own, "reason", "rejected_source", "rejected_line", "raw"]
+        assert [row[:5] for row in rows] == [
+            ["a", "2001-01-01", "deposit", "paypal", "1,5"],
+            ["c", "2001-13-01", "deposit", "paypal", "20"],
+            ["", "", "", "", ""],
+            ["e\nf", "2001-01-02", "gift", "paypal", "40"],
+        ]
+        assert [row[5:] for row in rows] == [
+            ["amount is not a plain decimal", source.id, "2", ""],
+            ["timestamp is not a date that exists", source.id, "4", ""],
+            ["too many fields: 6 instead of 5", source.id, "5", "d,2001-01-01,deposit,paypal,30,too many"],
+            ["type is neither deposit nor withdrawal", source.id, "6", ""],
+        ]
+
+
+async def test_what_nobody_corrected_never_counts(server: EmbeddedValkey, tmp_path: Path, original: Path) -> None:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await parts.redis.command("LPUSH", QUEUE, '{"Timestamp":"2001-01-01","Type":"gift"}', "nonsense")
+        await add(parts, original)
+        untouched = tmp_path / "untouched.csv"
+        for source_id in ((await source_of(parts, original)).id, "queue"):
+            untouched.write_text(await exported(parts, source_id))
+            await add(parts, untouched)
+            source = await source_of(parts, untouched)
+            assert (source.applied_rows, source.rejected_rows) == (0, source.read.rows)
+        assert await total(parts) == "10.00000000"
+
+
+async def test_corrected_rows_count_once_and_are_linked(server: EmbeddedValkey, tmp_path: Path, original: Path) -> None:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, original)
+        await parts.dumper.dump_once()
+        first = (await source_of(parts, original)).id
+        fixed, again, copy = (tmp_path / name for name in ("fixed.csv", "again.csv", "copy.csv"))
+        text = repaired(await exported(parts, first))
+        fixed.write_text(text)
+        copy.write_text(text)
+        again.write_text(text + text.splitlines()[1].replace("100", "7") + "\n")
+        await add(parts, fixed, copy, again)
+        assert await total(parts) == "410.00000000"
+        fixed_id = (await source_of(parts, fixed)).id
+        assert await corrections(parts, first) == {
+            line: Correction(first, line, fixed_id, index) for line, index in zip(BAD_LINES, range(2, 6), strict=True)
+        }
+        source = await source_of(parts, again)
+        assert (source.applied_rows, source.rejected_rows) == (0, 5)
+        assert (await rejects_of(parts, again))[0].reason == (
+            f"line 2 of source {first} is corrected already: by line 2 of source {fixed_id}"
+        )
+        assert (await exported(parts, first)).count("\n") == 1
+        assert (await exported(parts, source.id)).count("\n") == 1
+
+
+async def test_a_row_that_was_never_rejected_cannot_be_corrected(
+    server: EmbeddedValkey, tmp_path: Path, original: Path
+) -> None:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, original)
+        first = (await source_of(parts, original)).id
+        wrong = tmp_path / "wrong.csv"
+        links = [(first, "3"), ("nobody", "2"), (first, "0"), (first, "x"), ("", ""), (first, "1" * 40), (first, "-2")]
+        wrong.write_text(
+            "timestamp,type,payment_method,amount,rejected_source,rejected_line\n"
+            + "".join(f"2001-01-01,deposit,paypal,1,{source},{line}\n" for source, line in links)
+        )
+        await add(parts, wrong)
+        source = await source_of(parts, wrong)
+        assert (source.applied_rows, source.rejected_rows) == (0, len(links))
+        assert [reject.reason for reject in await rejects_of(parts, wrong)][:2] == [
+            f"source {first} has no rejected row in line 3",
+            "source nobody has no rejected row in line 2",
+        ]
+        assert await corrections(parts, first) == {}
+
+
+async def test_a_correction_that_is_wrong_itself_can_be_corrected(
+    server: EmbeddedValkey, tmp_path: Path, original: Path
+) -> None:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, original)
+        first = (await source_of(parts, original)).id
+        fixed, better = tmp_path / "fixed.csv", tmp_path / "better.csv"
+        fixed.write_text(repaired(await exported(parts, first)).replace("deposit", "gift", 1))
+        await add(parts, fixed)
+        assert await total(parts) == "310.00000000"
+        left = await exported(parts, (await source_of(parts, fixed)).id)
+        assert left.count("\n") == 2
+        better.write_text(repaired(left))
+        await add(parts, better)
+        assert await total(parts) == "410.00000000"
+        assert sorted(await corrections(parts, first)) == BAD_LINES
+
+
+async def test_redis_lost_before_the_archive_knew_of_the_corrections(
+    server: EmbeddedValkey, tmp_path: Path, original: Path
+) -> None:
+    fixed = tmp_path / "fixed.csv"
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, original)
+        await parts.dumper.dump_once()
+        first = (await source_of(parts, original)).id
+        fixed.write_text(repaired(await exported(parts, first)))
+        await add(parts, fixed)
+        lost = (await source_of(parts, fixed)).id
+        await parts.redis.command("FLUSHALL")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, original, fixed)
+        source = await source_of(parts, fixed)
+        assert source.id != lost
+        assert source.applied_rows == len(BAD_LINES)
+        assert await total(parts) == "410.00000000"
+        assert {each.by_source for each in (await corrections(parts, first)).values()} == {source.id}
+
+
+async def test_redis_lost_in_the_middle_of_the_corrections(
+    server: EmbeddedValkey, tmp_path: Path, original: Path
+) -> None:
+    fixed = tmp_path / "fixed.csv"
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, original)
+        fixed.write_text(repaired(await exported(parts, (await source_of(parts, original)).id)))
+        await parts.import_all(fixed)
+        await parts.dumper.dump_once()  # the archive knows the file, none of its rows is applied
+        await parts.drain()
+        await parts.redis.command("FLUSHALL")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, original, fixed)
+        assert (await source_of(parts, fixed)).applied_rows == len(BAD_LINES)
+        assert await total(parts) == "410.00000000"
+
+
+async def test_a_correction_without_room_can_be_corrected_itself(
+    server: EmbeddedValkey, tmp_path: Path, original: Path
+) -> None:
+    full = tmp_path / "full.csv"
+    full.write_text("timestamp,type,payment_method,amount\n2001-01-03,deposit,visa,1\n")
+    fixed, better = tmp_path / "fixed.csv", tmp_path / "better.csv"
+    async with lane(server.socket, tmp_path / "archive.sqlite", max_methods=1) as parts:
+        await add(parts, original, full)
+        first = (await source_of(parts, original)).id
+        fixed.write_text(repaired(await exported(parts, first)))
+        await add(parts, fixed)
+        source = await source_of(parts, fixed)
+        assert (source.applied_rows, source.rejected_rows) == (0, len(BAD_LINES))
+        assert await total(parts) == "11.00000000"
+        assert (await exported(parts, first)).count("\n") == 1
+        left = await exported(parts, source.id)
+        assert [row["rejected_source"] for row in csv.DictReader(io.StringIO(left, newline=""))] == [source.id] * 4
+        better.write_text(left.replace("paypal", "visa"))
+        await add(parts, better)
+        assert await total(parts) == "411.00000000"
