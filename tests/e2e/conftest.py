@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import Commands
 from support.service import Service, Setting
 from support.spawner import Spawner
 
@@ -31,3 +32,14 @@ def make_service(spawner: Spawner, tmp_path: Path) -> Iterator[MakeService]:
 
         made: list[Path] = []
         yield make
+
+
+@pytest.fixture
+def daybook(spawner: Spawner, tmp_path: Path) -> Iterator[Commands]:
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    commands = Commands(spawner, folder)
+    try:
+        yield commands
+    finally:
+        commands.close()

@@ -133,4 +133,5 @@ def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
     for difference in verdict.differences:
         table.add_row(*difference)
     print_wide(table)
-    console.print(f"{len(verdict.differences)} differences")
+    number = len(verdict.differences)
+    console.print(f"{number} difference{'s' if number > 1 else ''}")
