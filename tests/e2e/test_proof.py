@@ -177,8 +177,15 @@ def test_verify_finds_one_cent_and_one_row(daybook: Commands, tmp_path: Path) ->
         )
     daybook.run("verify")
 
-    first.write_bytes(first.read_bytes().replace(b",deposit,", b",withdrawal,", 1))
-    assert "content (SHA-256)" in daybook.run("verify", code=1).output
+    content = first.read_bytes()
+    first.write_bytes(content.replace(b",paypal,", b",PAYPAL,", 1))
+    told = daybook.run("verify", code=1).output
+    assert "content (SHA-256)" in told
+    assert "PAYPAL" in told
+    first.write_bytes(content[: len(content) // 2])
+    assert "up to which it was read" in daybook.run("verify", code=1).output
+    first.unlink()
+    assert "980 transactions of other sources were not recomputed" in daybook.run("verify").output
 
 
 def test_verify_beside_a_service(daybook: Commands, make_service: MakeService, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """`daybook verify`: recomputes files and compares them with both stores."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from daybook.api.rejects import Rejects
 from daybook.cli.reporting import print_wide
 from daybook.cli.verification import Accounts, Difference, Verdict, compare_buckets, compare_source
 from daybook.domain.source import Source
-from daybook.errors import StoreUnavailableError
+from daybook.errors import SourceError, StoreUnavailableError
 from daybook.lifespan import Stores, open_stores
 from daybook.settings import Settings
 from daybook.sources.files import locate
@@ -37,9 +38,9 @@ class _Verified(NamedTuple):
 
 
 async def verify(settings: Settings, files: Sequence[Path]) -> bool:
-    """Print every difference; True when there is none. Without files: those of all sources, where they lie.
+    """Print every difference; True when there is none. Without files: those of all sources, as far as they are there.
 
-    Raises SourceError for a file that cannot be read, StoreUnavailableError.
+    Raises SourceError for a file that is not there, StoreUnavailableError.
     """
     paths = [path for file in files for path in locate(str(file))]
     async with open_stores(settings, "daybook verify", share=True) as stores:
@@ -50,22 +51,26 @@ async def verify(settings: Settings, files: Sequence[Path]) -> bool:
             for source in chosen:
                 task = progress.add_task(Path(source.path).name, total=source.applied.offset)
                 recorded = await _recorded_rejects(stores, source)
-                found = await asyncio.to_thread(
-                    recount,
-                    Path(source.path),
-                    source.applied.offset,
-                    recorded,
-                    lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
-                )
+                on_bytes = partial(progress.update, task)
+                try:
+                    found = await asyncio.to_thread(_recount, source, recorded, on_bytes)
+                except SourceError as error:
+                    verdict.differences.append(Difference(source.shown_path, str(error), "", "", ""))
+                    continue
                 verified.append(_Verified(source, found))
                 verdict.differences += compare_source(source, found, recorded, accounts)
-    known = {source.id for source in chosen}
+    known = {source.id for source, _ in verified}
     others = [source for source in accounts.sources if source.id not in known and source.applied_rows]
     buckets = compare_buckets([found for _, found in verified], others, accounts)
     verdict.differences += buckets.differences
     verdict.notes += buckets.notes
     _print(verified, verdict)
     return not verdict.differences
+
+
+def _recount(source: Source, recorded: Mapping[int, str], show: Callable[..., None]) -> Recount:
+    path, end = Path(source.path), source.applied.offset
+    return recount(path, end, recorded, lambda done: show(completed=done))
 
 
 async def _accounts(stores: Stores) -> Accounts:
@@ -93,7 +98,7 @@ def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source
     verdict = Verdict()
     files = [source for source in known if source.path]
     if not paths:
-        return files, verdict
+        return [source for source in files if Path(source.path).exists()], verdict
     chosen: dict[str, Source] = {}
     for path in paths:
         source = identify(path, files).source
