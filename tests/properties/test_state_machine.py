@@ -1,13 +1,13 @@
 """The scripts under any order of events, on a real server, against a plain model.
 
 After every step the totals are exactly the rows before each file's ledger plus the pushed transactions that
-were applied; in the end nothing waits.
+were applied; in the end nothing waits. What changed of closed days is recorded without a gap.
 """
 
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from daybook.api.history import History
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.pipeline.stop import StopToken
 from support.pipeline import QUEUE, Parts, Totals, lane
@@ -110,6 +111,20 @@ class Daybook(RuleBasedStateMachine):
             assert source.read.rows == source.applied.rows + source.waiting
             expected += self.files[int(Path(source.path).stem)][: source.applied.rows]
         assert self.runner.run(self.parts.totals()) == totals(expected)
+
+    @invariant()
+    def restatements_lead_to_the_totals(self) -> None:
+        """From the first one on, each change of a bucket is one, and begins where the one before ended."""
+        history = History(self.parts.hot, self.parts.archive)
+        found = self.runner.run(history.restatements(date.min, date.max, "", 100_000))
+        reached: Totals = {}
+        for each in found:
+            for method, change in each.changes.items():
+                key = each.day, each.type, method
+                assert reached.get(key, Decimal(change.old)) == Decimal(change.old) < Decimal(change.new)
+                reached[key] = Decimal(change.new)
+        now = self.runner.run(self.parts.totals())
+        assert reached == {key: now[key] for key in reached}
 
     def teardown(self) -> None:
         if not hasattr(self, "parts"):
