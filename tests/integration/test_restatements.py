@@ -80,8 +80,10 @@ async def test_each_change_of_a_closed_day_is_recorded_once(server: EmbeddedValk
         await add(parts, tmp_path / "later.csv", "deposit,paypal,0.25")
         await parts.redis.command("LPUSH", QUEUE, json_row("2001-01-01", "visa", "1"))
         await parts.drain()
+        assert await parts.hot.record_bytes() > 0
         await close_day(parts)
         assert await parts.hot.record_bytes() == 0
+        assert await parts.hot.waiting_restatements() == []
         assert changes_of(await recorded(parts)) == [
             found.changes,
             {"paypal": Change("10.75", "11.00", 1)},

@@ -264,9 +264,12 @@ async def test_a_restore_sets_everything_back(stores: Stores) -> None:
         await stores.queue.enqueue(name, 0, Position(offset=7), b"\xff\xff\xff\xff", [])
     await stores.redis.command("LPUSH", QUEUE, "{}")
     await stores.commit(1)
+    await stores.redis.command("RPUSH", redis_keys.RESTATEMENTS, "one")
+    await stores.redis.command("SADD", redis_keys.CLOSED, "2026-01-15:deposits")
     archived = Source("known", "/known", b"head", Position(offset=4), Position(offset=4), size=9)
     dropped = await stores.hot.restore(stores.token, ArchiveState("archive", 12), [ArchivedSource(archived, 3)])
     assert dropped == (1, 2, 0)
+    assert await stores.redis.command("EXISTS", redis_keys.RESTATEMENTS, redis_keys.CLOSED, redis_keys.REJECTS) == 0
     assert await stores.redis.client.lrange(QUEUE, 0, -1) == [b"{}"]
     assert await stores.held() is None
     positions = {
