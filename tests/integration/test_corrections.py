@@ -11,6 +11,7 @@ from daybook.api.rejects import Rejects
 from daybook.domain.position import Correction, Reject
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
+from daybook.errors import RecoveringError
 from support.pipeline import QUEUE, Parts, lane
 
 HEADER = "when,Timestamp,TYPE,payment_method,amount\n"
@@ -162,6 +163,26 @@ async def test_a_row_that_was_never_rejected_cannot_be_corrected(
             "source nobody has no rejected row in line 2",
         ]
         assert await corrections(parts, first) == {}
+
+
+async def test_a_correction_waits_for_a_line_that_is_not_read_yet(
+    server: EmbeddedValkey, tmp_path: Path, original: Path
+) -> None:
+    fixed = tmp_path / "fixed.csv"
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, original)
+        await parts.dumper.dump_once()
+        with original.open("a") as file:
+            file.write("g,2001-01-01,gift,paypal,50\n")
+        await add(parts, original)
+        fixed.write_text(repaired(await exported(parts, (await source_of(parts, original)).id)))
+        await parts.redis.command("FLUSHALL")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await parts.registry.describe((await source_of(parts, original)).id, size=1 << 20)
+        with pytest.raises(RecoveringError, match="is not applied as far as line 8 yet"):
+            await add(parts, fixed)
+        await add(parts, original, fixed)
+        assert (await source_of(parts, fixed)).applied_rows == len(BAD_LINES) + 1
 
 
 async def test_a_correction_that_is_wrong_itself_can_be_corrected(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
 from daybook.domain.position import Correction, Reject, raw_text
 from daybook.domain.transaction import Transaction
+from daybook.errors import RecoveringError
 from daybook.sources.cell_columns import from_sums
 from daybook.sources.fold import Folded
 from daybook.sources.records import Layout, Record, parse_row
@@ -33,7 +34,10 @@ class Correcting:
         self._hot, self._archive, self._registry = hot, archive, registry
 
     async def fold(self, records: Sequence[Record], layout: Layout, source: str, lines_before: int) -> Folded:
-        """What whole records add up to; rejects have the lines of the source. Raises StoreUnavailableError."""
+        """What whole records add up to; rejects have the lines of the source.
+
+        Raises StoreUnavailableError, also while a row that is named may still turn out to be a rejected one.
+        """
         line, rows = lines_before, []
         for record in records:
             if record.fields is not None or record.reason:
@@ -58,12 +62,20 @@ class Correcting:
         for source, line in wanted - known:
             if any(reject.line == line for reject in await self._archive.rejects(source, line - 1, 1)):
                 known.add((source, line))
+            else:
+                await self._wait_for(source, line)
         return [
             row._replace(problem=f"source {row.correction.source} has no rejected row in line {row.correction.line}")
             if row.correction and (row.correction.source, row.correction.line) not in known
             else row
             for row in rows
         ]
+
+    async def _wait_for(self, source_id: str, line: int) -> None:
+        """Raises RecoveringError while the line may still turn out to be rejected, as after a restore."""
+        source = await self._registry.get(source_id)
+        if source is not None and not source.complete and source.applied.line < line:
+            raise RecoveringError(f"source {source_id} is not applied as far as line {line} yet")
 
     async def _claimed(self, rows: list[_Row]) -> list[_Row]:
         """With a problem where another row has corrected the same one."""
