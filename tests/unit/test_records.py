@@ -104,6 +104,30 @@ def test_an_overlong_line_is_one_record_that_is_never_held(tmp_path: Path, monke
     assert digest == hashlib.sha256(content).hexdigest()
 
 
+def test_the_end_of_an_overlong_line_is_looked_for_once(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(HEADER + b"x" * (4 << 20))
+    reader = BlockReader(path)
+    reader.pass_header(len(HEADER))
+    assert reader.next_block(1) is None
+    with path.open("r+b") as file:
+        file.seek(1 << 21)
+        file.write(b"\n")
+    assert reader.next_block(1) is None
+    reader.forget_ahead()
+    block = reader.next_block(1)
+    assert block is not None
+    assert (block.overlong, block.size) == (True, (1 << 21) + 1 - len(HEADER))
+    reader.close()
+
+
+def test_an_open_quote_before_an_overlong_line_does_not_stop_the_reading(tmp_path: Path) -> None:
+    content = HEADER + b'x,"y\n' + b"z" * (2 << 20) + b"\n" + ROW
+    (tmp_path / "f.csv").write_bytes(content)
+    found, _ = _all_blocks(tmp_path / "f.csv", len(HEADER))
+    assert [(block.size, block.overlong) for block in found] == [(5, False), ((2 << 20) + 1, True), (len(ROW), False)]
+
+
 def test_a_file_that_grows_is_read_on(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_bytes(HEADER + ROW + ROW[:20])

@@ -2,13 +2,14 @@
 
 import hashlib
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from daybook.domain.position import RAW_LIMIT
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
-from daybook.sources.records import EXPECTED_HEADER, Header, aligned_end, read_header
+from daybook.sources.records import EXPECTED_HEADER, MAX_RECORD_BYTES, Header, aligned_end, read_header
 
 MAX_LINE_BYTES = 1 << 20
 """A longer line is rejected as one record, without being held in memory."""
@@ -45,6 +46,7 @@ class BlockReader:
         self._hasher = hashlib.sha256()
         self._ahead = b""
         self._tail = b""
+        self._line: _Line | None = None
         self.offset = 0
 
     @property
@@ -93,18 +95,21 @@ class BlockReader:
     def next_block(self, block_bytes: int) -> Block | None:
         """The next records, about `block_bytes` of them; None when there is no whole record now."""
         wanted = max(block_bytes, MAX_LINE_BYTES + 1)
-        data = self._peek(wanted)
-        at_end = len(data) < wanted
-        long_at = _overlong_line(data)
-        if long_at == 0:
-            return self._skip_line()
-        if long_at is not None:
-            end = aligned_end(data[:long_at], final=True)
-        else:
-            end = self._end_of_records(data, at_end=at_end)
-        if end == 0:
-            return None
-        return self._give(data[:end], end)
+        while True:
+            data = self._peek(wanted)
+            at_end = len(data) < wanted
+            long_at = _overlong_line(data)
+            if long_at == 0:
+                return self._skip_line()
+            if long_at is not None:
+                end = aligned_end(data[:long_at], final=True)
+            else:
+                end = self._end_of_records(data, at_end=at_end)
+            if end:
+                return self._give(data[:end])
+            if at_end:
+                return None
+            wanted += MAX_RECORD_BYTES  # so far an open quote is looked for its end
 
     def unfinished(self) -> str:
         """Why the bytes after the last record are not counted, for people; empty if there are none."""
@@ -118,15 +123,12 @@ class BlockReader:
     def forget_ahead(self) -> None:
         """Read the bytes after the offset anew: they may have changed while nobody looked."""
         if not self._file.compressed:
-            self._ahead = b""
+            self._ahead, self._line = b"", None
 
-    def _give(self, data: bytes, size: int, *, overlong: bool = False) -> Block:
-        before, end = self._hasher.copy(), self.offset + size
-        if not overlong:
-            self._take(data)
-        while self.offset < end:
-            self._take(self._peek(min(MAX_LINE_BYTES, end - self.offset)))
-        return Block(data, size, self._hasher.hexdigest(), before, overlong)
+    def _give(self, data: bytes) -> Block:
+        before = self._hasher.copy()
+        self._take(data)
+        return Block(data, len(data), self._hasher.hexdigest(), before)
 
     def _end_of_records(self, data: bytes, *, at_end: bool) -> int:
         if at_end and self._is_final():
@@ -158,28 +160,54 @@ class BlockReader:
         """Go past the bytes that come next."""
         self._ahead = self._ahead[len(piece) :]
         self._hasher.update(piece)
-        self._tail = (self._tail + piece[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+        self._tail = _tail_of(self._tail, piece)
         self.offset += len(piece)
 
     def _skip_line(self) -> Block | None:
-        """Pass over an overlong line; None while its end is not there."""
-        if not (end := self._end_of_line()):
-            return None
-        size = end - self.offset
-        return self._give(self._peek(min(RAW_LIMIT, size)), size, overlong=True)
+        """Pass over an overlong line, which is read once and never held; None while its end is not there."""
+        if self._line is None:
+            self._line = _Line(self._peek(RAW_LIMIT + len(b"\r\n")), self.offset, self._hasher.copy(), self._tail)
+        line, behind = self._line, b""
+        while piece := self._piece_at(line.end):
+            length = piece.find(b"\n") + 1
+            line.go_on(piece[:length] if length else piece)
+            if length:
+                behind = piece[length:]
+                break
+        else:
+            if not self._is_final():
+                return None
+        size = line.end - self.offset
+        block = Block(line.beginning[:size], size, line.hasher.hexdigest(), self._hasher, overlong=True)
+        self._ahead = self._ahead[size:] or behind
+        self.offset, self._hasher, self._tail, self._line = line.end, line.hasher, line.tail, None
+        return block
 
-    def _end_of_line(self) -> int:
-        """The offset after the line that begins here, found without holding it; 0 while it has no end."""
-        with_file = ContentFile(self.path)
-        try:
-            position = self.offset
-            while piece := with_file.read_at(position, MAX_LINE_BYTES):
-                if end := piece.find(b"\n") + 1:
-                    return position + end
-                position += len(piece)
-            return position if self._complete or with_file.ended else 0
-        finally:
-            with_file.close()
+    def _piece_at(self, position: int) -> bytes:
+        """Some bytes from a position at or after the offset on; none only at the end."""
+        if position < self.size:
+            return self._ahead[position - self.offset :]
+        return self._file.read_at(position, MAX_LINE_BYTES)
+
+
+@dataclass
+class _Line:
+    """An overlong line, as far as it was looked through for its end."""
+
+    beginning: bytes
+    end: int
+    """Offset after what was looked through."""
+    hasher: "hashlib._Hash"
+    tail: bytes
+
+    def go_on(self, piece: bytes) -> None:
+        self.hasher.update(piece)
+        self.tail = _tail_of(self.tail, piece)
+        self.end += len(piece)
+
+
+def _tail_of(before: bytes, piece: bytes) -> bytes:
+    return (before + piece[-_TAIL_BYTES:])[-_TAIL_BYTES:]
 
 
 def _overlong_line(data: bytes) -> int | None:
