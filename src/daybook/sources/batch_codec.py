@@ -13,6 +13,7 @@ import msgspec
 import nanoarrow as na
 import numpy as np
 from nanoarrow.ipc import InputStream, StreamWriter
+from numpy.typing import NDArray
 
 from daybook.domain.bucket import TYPES
 from daybook.domain.position import Position
@@ -74,26 +75,32 @@ def decode(element: bytes) -> Batch:
     if zlib.crc32(content).to_bytes(_CHECKSUM_BYTES, "little") != checksum:
         raise ValueError("not a batch, or a damaged one: wrong checksum")
     try:
-        with InputStream.from_readable(content) as found:
-            stream = na.c_array_stream(found)
-            schema = stream.get_schema()
-            arrays = list(stream)
-        header = msgspec.json.decode(dict(schema.metadata.items())[_BATCH.encode()], type=BatchHeader)
-    except MemoryError:
+        header, columns = _read(content)
+    except (MemoryError, ValueError):
         raise
     except Exception as error:
         # Foreign bytes: whatever the reader makes of them, they must not stop the queue.
         raise ValueError(f"not a batch: {error}") from error
+    days, *others = columns
+    cells = CellColumns(header.methods, days + _DAYS_BEFORE_1970, *others)
+    _check(cells)
+    if not 0 <= header.start < header.end.offset:
+        raise ValueError("batch has no place in its source")
+    return Batch(header, cells)
+
+
+def _read(content: bytes) -> tuple[BatchHeader, list[NDArray[np.int64]]]:
+    with InputStream.from_readable(content) as found:
+        stream = na.c_array_stream(found)
+        schema = stream.get_schema()
+        arrays = list(stream)
+    header = msgspec.json.decode(dict(schema.metadata.items())[_BATCH.encode()], type=BatchHeader)
     if [(child.name, child.format) for child in schema.children] != _CODES or len(arrays) != 1:
         raise ValueError("Arrow stream has other columns than a batch")
     (array,) = arrays
     if array.offset or array.null_count or any(child.offset or child.null_count for child in array.children):
         raise ValueError("batch has an empty cell")
-    view = array.view()
-    days, *others = (np.asarray(child.buffer(1)).astype(np.int64) for child in view.children)
-    cells = CellColumns(header.methods, days + _DAYS_BEFORE_1970, *others)
-    _check(cells)
-    return Batch(header, cells)
+    return header, [np.asarray(child.buffer(1)).astype(np.int64) for child in array.view().children]
 
 
 def _check(cells: CellColumns) -> None:
