@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-tools check format lock bench bench-quick clean
+.PHONY: help run setup test test-tools check format lock bench bench-quick fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,13 @@ bench: $(VENV)/bench.stamp ## measure Daybook beside other systems (half an hour
 bench-quick: $(VENV)/bench.stamp ## the main parts with a million rows, under a minute; writes nothing
 	@$(BIN)/python -m benchmarks --quick $(BENCH)
 
+$(VENV)/fuzz.stamp: requirements/fuzz.txt $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+fuzz: $(VENV)/fuzz.stamp ## look for input that breaks the readers, a minute each (FUZZ="--seconds 600 csv"); Linux only
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
+
 clean: ## delete everything that was made here, the data of `make run` excepted
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

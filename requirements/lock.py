@@ -17,3 +17,4 @@ def compile_lock(name: str, *arguments: str) -> None:
 compile_lock("run.txt", "pyproject.toml", str(HERE / "build.in"))
 compile_lock("bench.txt", "--group", "bench", "--constraint", str(HERE / "run.txt"))
 compile_lock("dev.txt", "pyproject.toml", "--group", "dev", "--constraint", str(HERE / "run.txt"))
+compile_lock("fuzz.txt", "--group", "fuzz", "--constraint", str(HERE / "run.txt"))
