@@ -49,8 +49,8 @@ def try_out(service: Service, folder: Path, config: str, *options: str) -> None:
     report = folder / "report.json"
     done = subprocess.run(
         [
-            *(SCHEMATHESIS, "run", f"{service.address}/openapi.json", "--checks", "all", "--seed", "1"),
-            *("--suppress-health-check", "all", "--report-json-path", report, *options),
+            *(str(SCHEMATHESIS), "run", f"{service.address}/openapi.json", "--checks", "all", "--seed", "1"),
+            *("--suppress-health-check", "all", "--report-json-path", str(report), *options),
         ],
         env=environment({}),
         cwd=folder,
