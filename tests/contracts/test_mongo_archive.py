@@ -31,7 +31,7 @@ from daybook.errors import (
 )
 from daybook.stores.archive import ArchivedSource, Snapshot, Written
 from daybook.stores.mongo_archive import MongoArchive
-from daybook.stores.mongo_client import Upsert, guarded_upsert
+from daybook.stores.mongo_client import GuardedUpserts, Upsert
 from daybook.stores.mongo_schema import redo_parts
 from support.mongo_server import Fate, MongoProxy, MongoServer, mongod, secantus
 
@@ -626,7 +626,7 @@ async def test_of_many_inserts_at_once_the_newest_stays(store: Store) -> None:
     async def put(version: int) -> None:
         guard = {"Type": "deposits", "Version": {"$not": {"$gte": version}}}
         content = {"$set": {"TotalAmount": {}, "Version": version}}
-        await guarded_upsert(aggregates, [Upsert({"Date": day, **guard}, content) for day in days])
+        await GuardedUpserts().send(aggregates, [Upsert({"Date": day, **guard}, content) for day in days])
 
     await asyncio.gather(*map(put, versions))
     found = [(found["Date"], found["Version"]) for found in store.plain["DailyAggregates"].find()]
@@ -648,7 +648,7 @@ async def test_what_was_refused_as_a_duplicate_is_tried_as_an_update() -> None:
 
     upserts = [Upsert({"Date": day}, {"$set": {"Version": 2}}) for day in ("2026-01-01", "2026-01-02")]
     collection: Any = Racing()
-    assert await guarded_upsert(collection, upserts) == (1, 1)
+    assert await GuardedUpserts().send(collection, upserts) == (1, 1)
     assert collection.asked[1] == [UpdateOne(*upserts[1])]
 
 
@@ -703,3 +703,28 @@ async def test_a_snapshot_beyond_the_size_of_a_message_is_redone(store: Store) -
     assert await successor.load(buckets) == buckets
     assert await successor.sources() == big.sources
     assert store.redo_documents() == 0
+
+
+async def test_a_server_too_slow_for_large_requests_gets_smaller_ones(store: Store) -> None:
+    """It needs a second for more than 8 KB, and the client waits half of one."""
+
+    async def slow(command: str) -> Fate:
+        if opened and proxy.message_bytes > 8 << 10 and command == "update":
+            await asyncio.sleep(1)
+        return Fate.PASS
+
+    opened: list[bool] = []
+    proxy = await store.proxy(slow)
+    archive = store.archive(proxy.uri, timeout_seconds=0.5)
+    await archive.open()
+    rejects = [Reject("a", line, "x" * 100, "reason") for line in range(1, 101)]
+    opened.append(True)
+    for _ in range(10):
+        try:
+            await archive.write(Snapshot(1, {}, [], rejects))
+            break
+        except StoreUnavailableError:
+            continue
+    else:
+        pytest.fail("no request was small enough")
+    assert await store.archive().rejects("a", 0, 1000) == rejects

@@ -131,6 +131,8 @@ class MongoProxy:
         self.decide = decide
         self._tasks: set[asyncio.Task[None]] = set()
         self.uri = ""
+        self.message_bytes = 0
+        """Of the message that is decided on."""
         self.answered: list[str] = []
         """Commands that the server has answered, whether or not anybody still waits for it."""
 
@@ -196,6 +198,7 @@ class _Connection:
             if self._command in _UNHEARD:
                 self._server[1].write(message)
                 continue
+            self._proxy.message_bytes = len(message)
             fate = await self._proxy.decide(self._command)
             if fate is Fate.LOSE_REQUEST:
                 return

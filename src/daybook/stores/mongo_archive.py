@@ -33,9 +33,9 @@ from daybook.stores import mongo_schema as schema
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.mongo_client import (
     Document,
+    GuardedUpserts,
     Upsert,
     connect,
-    guarded_upsert,
     safe_database,
     translated,
 )
@@ -82,6 +82,7 @@ class MongoArchive:
         self._part_bytes = part_bytes
         self._epoch = 0
         self._client: AsyncMongoClient[Document] | None = None
+        self._upserts = GuardedUpserts()
         self._one_write_at_a_time = asyncio.Lock()
 
     async def open(self) -> ArchiveState:
@@ -168,7 +169,7 @@ class MongoArchive:
             for document in documents if void else ():
                 held = {"_id": document["_id"], "BySource": {"$in": list(void)}}
                 await self._collection(schema.CORRECTIONS).update_one(held, {"$set": document})
-            await guarded_upsert(
+            await self._upserts.send(
                 self._collection(schema.CORRECTIONS),
                 [Upsert({"_id": document["_id"]}, {"$setOnInsert": document}) for document in documents],
             )
@@ -285,10 +286,10 @@ class MongoArchive:
             [Upsert({"_id": item["_id"]}, {"$setOnInsert": item}) for item in part.get(kind, ())]
             for kind in ("rejects", "restatements")
         )
-        done = await guarded_upsert(self._collection(schema.AGGREGATES), buckets)
-        await guarded_upsert(self._collection(schema.SOURCES), sources)
-        await guarded_upsert(self._collection(schema.REJECTS), rejects)
-        await guarded_upsert(self._collection(schema.RESTATEMENTS), restatements)
+        done = await self._upserts.send(self._collection(schema.AGGREGATES), buckets)
+        await self._upserts.send(self._collection(schema.SOURCES), sources)
+        await self._upserts.send(self._collection(schema.REJECTS), rejects)
+        await self._upserts.send(self._collection(schema.RESTATEMENTS), restatements)
         return done
 
     async def _finish(self, redo: _Redo) -> None:

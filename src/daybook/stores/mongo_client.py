@@ -24,7 +24,7 @@ from daybook.errors import ConfigurationError, DaybookError, StoreUnavailableErr
 Document = dict[str, Any]
 
 _OPERATIONS_PER_REQUEST = 250
-"""So that a slow server answers within the timeout."""
+_MORE_AFTER_SUCCESS = 2
 _DUPLICATE_KEY = 11000
 _PASSING_CODES = frozenset(
     {6, 7, 50, 64, 89, 91, 100, 112, 133, 134, 189, 202, 262, 9001}
@@ -69,20 +69,32 @@ def safe_database(client: AsyncMongoClient[Document], name: str, timeout_ms: int
     )
 
 
-async def guarded_upsert(collection: AsyncCollection[Document], upserts: Sequence[Upsert]) -> tuple[int, int]:
-    """Numbers inserted and updated. The rest is refused as a duplicate: the filter excludes what is there.
+class GuardedUpserts:
+    """Sends upserts in requests that the server answers in time: smaller ones after one that it did not."""
 
-    Two inserts at the same moment also end so, even if the newer one is the one refused. So what was refused
-    is tried once more as an update only.
-    """
-    inserted = updated = 0
-    for first in range(0, len(upserts), _OPERATIONS_PER_REQUEST):
-        some = upserts[first : first + _OPERATIONS_PER_REQUEST]
-        new, changed, refused = await _bulk(collection, [UpdateOne(*each, upsert=True) for each in some])
-        inserted, updated = inserted + new, updated + changed
-        if refused:
-            updated += (await _bulk(collection, [UpdateOne(*some[i]) for i in refused]))[1]
-    return inserted, updated
+    def __init__(self) -> None:
+        self._per_request = _OPERATIONS_PER_REQUEST
+
+    async def send(self, collection: AsyncCollection[Document], upserts: Sequence[Upsert]) -> tuple[int, int]:
+        """Numbers inserted and updated. The rest is refused as a duplicate: the filter excludes what is there.
+
+        Two inserts at the same moment also end so, even if the newer one is the one refused. So what was refused
+        is tried once more as an update only.
+        """
+        inserted = updated = first = 0
+        while first < len(upserts):
+            some = upserts[first : first + self._per_request]
+            try:
+                new, changed, refused = await _bulk(collection, [UpdateOne(*each, upsert=True) for each in some])
+                inserted, updated = inserted + new, updated + changed
+                if refused:
+                    updated += (await _bulk(collection, [UpdateOne(*some[i]) for i in refused]))[1]
+            except ConnectionFailure:
+                self._per_request = max(1, self._per_request // 4)
+                raise
+            first += len(some)
+            self._per_request = min(_OPERATIONS_PER_REQUEST, self._per_request + _MORE_AFTER_SUCCESS)
+        return inserted, updated
 
 
 async def _bulk(collection: AsyncCollection[Document], operations: Sequence[UpdateOne]) -> tuple[int, int, list[int]]:
