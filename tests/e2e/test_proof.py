@@ -245,5 +245,8 @@ def test_bad_questions_have_clear_answers(evicted: Service) -> None:
     assert status("/v1/aggregates", from_date="2026-02-01", to_date="2026-01-01").status_code == 400
     assert status("/v1/restatements", from_date="2026-02-01", to_date="2026-01-01").status_code == 400
     assert status("/v1/aggregates", **RANGE, as_of="yesterday").status_code == 422
+    for extreme in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        assert status("/v1/aggregates", **RANGE, as_of=extreme).status_code == 422
+    assert status("/v1/aggregates", **RANGE, as_of="0001-01-01").json()["data"] == {}
     assert status("/v1/restatements", limit="0").status_code == 422
     assert status("/v1/restatements", after="~", limit="1").json() == {"restatements": [], "next": None}

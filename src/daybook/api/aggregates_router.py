@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.exact_json import json_answer, number, number_of
@@ -29,11 +30,16 @@ _UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Detail}}
 _BAD_RANGE: dict[int | str, dict[str, Any]] = {400: {"model": Detail}}
 
 
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+def _in_utc(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is None:
+        return moment and moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise PydanticCustomError("datetime_parsing", "Input should be a moment within the years 1 to 9999") from error
 
 
-AsOf = Annotated[datetime | None, AfterValidator(lambda moment: moment and _in_utc(moment)), Query()]
+AsOf = Annotated[datetime | None, AfterValidator(_in_utc), Query()]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
