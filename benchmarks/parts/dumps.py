@@ -20,7 +20,7 @@ from daybook import logs, memory
 from daybook.domain.bucket import TYPES, Bucket, BucketState, Cell
 from daybook.domain.money import to_decimal
 from daybook.stores import mongo_schema
-from daybook.stores.hot_aggregates import BucketWrite, Commit
+from daybook.stores.commit import BucketWrite, Commit
 from daybook.stores.mongo_archive import MongoArchive
 from daybook.stores.sqlite_archive import SqliteArchive
 

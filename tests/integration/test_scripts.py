@@ -14,8 +14,9 @@ from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import ConfigurationError, LaneLostError, RecoveringError, RedisUnavailableError
 from daybook.stores import redis_keys
 from daybook.stores.archive import ArchivedSource, ArchiveState
+from daybook.stores.commit import BucketWrite, Commit, LedgerMove
 from daybook.stores.connection import RedisConnection
-from daybook.stores.hot_aggregates import BucketWrite, Commit, HotAggregates, LedgerMove
+from daybook.stores.hot_aggregates import HotAggregates
 from daybook.stores.lease import Lease
 from daybook.stores.source_registry import SourceRegistry
 from daybook.stores.transaction_queue import Oversized, QueueLimits, TransactionQueue

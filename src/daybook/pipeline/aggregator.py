@@ -17,7 +17,8 @@ from daybook.pipeline.restating import ClosedBucket, restatements
 from daybook.pipeline.stop import Backoff, StopToken
 from daybook.sources.batch_codec import decode
 from daybook.stores.archive import Archive
-from daybook.stores.hot_aggregates import BucketWrite, Commit, HotAggregates, LedgerMove, ResidentBucket
+from daybook.stores.commit import BucketWrite, Commit, LedgerMove
+from daybook.stores.hot_aggregates import HotAggregates, ResidentBucket
 from daybook.stores.source_registry import SourceRegistry
 from daybook.stores.transaction_queue import Element, TransactionQueue
 

@@ -8,44 +8,19 @@ import msgspec
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.element import BATCH_MARK
-from daybook.domain.money import format_units, parse_total
-from daybook.domain.position import Position, Refused, Reject
+from daybook.domain.money import parse_total
+from daybook.domain.position import Position, Reject
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.errors import LaneLostError, RecoveringError
 from daybook.stores import redis_keys
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot
+from daybook.stores.commit import Commit, script_arguments
 from daybook.stores.connection import Argument, RedisConnection, translated
 from daybook.stores.source_registry import fields_of, flat, source_from
 
 _BUCKETS_PER_READ = 500
 _COUNTS = msgspec.json.Decoder(dict[str, int])
-
-
-class LedgerMove(NamedTuple):
-    source: str
-    expected: int
-    """The ledger's offset before."""
-    position: Position
-    refused: Refused = Refused()
-    """Of all rows before the new position."""
-
-    @property
-    def moves_checkpoint(self) -> bool:
-        """The importer moves a file's checkpoint; nobody else moves that of the queue's own source."""
-        return self.source == QUEUE_SOURCE
-
-
-class BucketWrite(NamedTuple):
-    bucket: Bucket
-    expected: int | None
-    """The version that Redis must hold; None: not resident."""
-    state: BucketState
-    """The bucket's new version, in full."""
-    changed: Sequence[str] | None = None
-    """The payment methods whose totals are new; None: all of them, as when the bucket becomes resident by this."""
-    closed: bool = False
-    """It had left Redis before."""
 
 
 class ResidentBucket(NamedTuple):
@@ -54,18 +29,6 @@ class ResidentBucket(NamedTuple):
     """When it was last changed, by Redis' clock."""
     closed: bool
     """It had left Redis before: each change is a restatement."""
-
-
-class Commit(NamedTuple):
-    sequence: int
-    trim: int
-    """Elements that leave the queue's end."""
-    freed_bytes: int
-    """Bytes of the batches among them."""
-    ledgers: Sequence[LedgerMove]
-    buckets: Sequence[BucketWrite]
-    rejects: Sequence[Reject]
-    restatements: Sequence[Restatement] = ()
 
 
 class Committed(NamedTuple):
@@ -101,7 +64,7 @@ class HotAggregates:
 
     async def commit(self, token: str, commit: Commit) -> Committed:
         """Apply a commit exactly once. To be called again, unchanged, after a lost reply."""
-        keys, arguments = await asyncio.to_thread(self._commit_arguments, token, commit)
+        keys, arguments = await asyncio.to_thread(script_arguments, commit, token, self._queue_key)
         answer = await self._redis.run("commit", keys, arguments)
         match answer[0]:
             case b"ok" | b"done":
@@ -110,30 +73,6 @@ class HotAggregates:
                 return Committed([redis_keys.bucket_of(name.decode()) for name in answer[1:]])
             case word:
                 raise LaneLostError(f"the queue's lane is lost: {word.decode()}")
-
-    def _commit_arguments(self, token: str, commit: Commit) -> tuple[list[str], list[Argument]]:
-        """The script's keys and arguments, in the order that it documents."""
-        records = [msgspec.json.encode(record) for record in (*commit.rejects, *commit.restatements)]
-        keys = [
-            redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.VERSIONS, redis_keys.CHANGED,
-            redis_keys.DIRTY, redis_keys.RESIDENT, redis_keys.CHANGED_SOURCES, redis_keys.REJECTS,
-            redis_keys.RESTATEMENTS, redis_keys.CLOSED,
-            *(redis_keys.source(move.source) for move in commit.ledgers),
-        ]  # fmt: skip
-        arguments: list[Argument] = [
-            token, commit.sequence, commit.trim, commit.freed_bytes, sum(map(len, records)),
-            len(commit.ledgers), len(commit.buckets), len(commit.rejects), len(commit.restatements),
-        ]  # fmt: skip
-        for move in commit.ledgers:
-            position = move.position
-            arguments += [
-                move.source, move.expected, position.offset, position.to_json(), move.refused.to_json(),
-                int(move.moves_checkpoint),
-            ]  # fmt: skip
-        for write in commit.buckets:
-            keys += [redis_keys.totals(write.bucket), redis_keys.counts(write.bucket)]
-            arguments += _bucket_arguments(write)
-        return keys, [*arguments, *records]
 
     async def read(self, buckets: Iterable[Bucket]) -> dict[Bucket, ResidentBucket]:
         """Those of the buckets that are resident, each in full."""
@@ -329,22 +268,6 @@ def _read_again(source: Source) -> Source:
 def _refuse_lost(word: bytes) -> None:
     if word == b"lost":
         raise LaneLostError("the queue's lane is lost")
-
-
-def _bucket_arguments(write: BucketWrite) -> list[Argument]:
-    cells = write.state.cells
-    changed = cells if write.changed is None else write.changed
-    arguments: list[Argument] = [
-        redis_keys.bucket_name(write.bucket),
-        "" if write.expected is None else write.expected,
-        write.state.version,
-        len(changed),
-        msgspec.json.encode({method: cell.transactions for method, cell in cells.items()}),
-        int(write.closed),
-    ]
-    for method in changed:
-        arguments += (method, format_units(cells[method].units))
-    return arguments
 
 
 def _bucket_states(answers: list[Any]) -> dict[Bucket, BucketState]:
