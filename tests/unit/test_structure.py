@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "api": {"domain", "stores"},
     "embedded": {"stores"},
 }
-EVERYBODY = {"errors", "clock", "memory"}
+EVERYBODY = {"errors", "clock", "memory", "failpoints"}
 CLIENTS = {"redis": {"stores", "embedded"}, "pymongo": {"stores"}, "bson": {"stores"}, "sqlite3": {"stores"}}
 KEY_PREFIXES = ("agg:", "count:", "daybook:")
 

@@ -5,9 +5,11 @@ import sys
 
 def main() -> None:
     """Run the command line; a DaybookError ends it with one line and exit code 1."""
+    from daybook import failpoints
     from daybook.cli.commands import app
     from daybook.errors import DaybookError
 
+    failpoints.arm()
     try:
         app()
     except DaybookError as error:

@@ -25,6 +25,7 @@ from daybook.embedded.processes import Process
 from daybook.embedded.server_binary import find_server_binary
 from daybook.embedded.server_process import ServerProcess
 from daybook.errors import ConfigurationError
+from daybook.failpoints import hit
 
 log = structlog.get_logger("embedded")
 
@@ -97,8 +98,10 @@ class EmbeddedValkey:
         self.taken_over = left_over is not None
         log_size = _size(self._folder / _LOG)
         self._server = left_over or await self._spawn()
+        hit("server.spawned")
         try:
             self._write_record()
+            hit("server.recorded")
             await self._until_ready(log_size)
         except BaseException:
             await self._end(_SHUTDOWN_SECONDS)

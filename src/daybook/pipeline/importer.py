@@ -14,6 +14,7 @@ from daybook.domain.position import Position
 from daybook.domain.source import Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.pipeline.correcting import Correcting
+from daybook.failpoints import hit
 from daybook.pipeline.folding import Folding
 from daybook.pipeline.opening import find_source
 from daybook.pipeline.pieces import Piece, Pieces
@@ -226,6 +227,7 @@ class Importer:
 
     async def _end(self, file: _OpenFile) -> Step:
         """All that was there is queued: note it, and see whether there is more by now."""
+        hit("file.end")
         if file.draining:
             await self.close()
             return Step.MOVED
@@ -264,6 +266,7 @@ class Importer:
         start = file.position.offset
         end = piece.folded.advance(file.position, piece.digest)
         element = await asyncio.to_thread(encode, BatchHeader(file.source, start, end), piece.folded.cells)
+        hit("file.encoded")
         while True:
             answer = await self._context.queue.enqueue(file.source, start, end, element, piece.folded.rejects)
             if answer.ok or answer.moved_to == end.offset:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from daybook.domain.source import Source, Stat
+from daybook.failpoints import hit
 from daybook.sources.identity import Identity, identify
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
@@ -35,6 +36,7 @@ async def find_source(path: Path, registry: SourceRegistry, *, complete: bool) -
     while True:
         known = await registry.known()
         identity = await asyncio.to_thread(identify, path, known.sources)
+        hit("file.identified")
         source = identity.source
         if source is not None and source.path != str(path):
             if not identity.moved:
@@ -47,6 +49,7 @@ async def find_source(path: Path, registry: SourceRegistry, *, complete: bool) -
         if source is not None and source.untouched == identity.stat and source.read.offset >= source.size:
             return Found(identity.stat, source)
         found = await asyncio.to_thread(_open, path, identity, complete)
+        hit("file.opened")
         if source is None and found.header is not None:
             new = _new_source(path, identity)
             registered = False

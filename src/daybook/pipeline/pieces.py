@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from daybook.domain.position import Position
 from daybook.pipeline.correcting import Correcting
+from daybook.failpoints import hit
 from daybook.pipeline.folding import Folding
 from daybook.sources.cell_columns import empty
 from daybook.sources.fold import Folded, Limits, overlong
@@ -47,7 +48,9 @@ class Pieces(NamedTuple):
         """With lines as if the block were the whole source. Once `stopped` is set, nobody wants the answer."""
         if block.overlong:
             return [Piece(overlong(block.data, block.size, self.source), block.digest)]
+        hit("file.block")
         folded = await self.folding.fold(block.data, self.header.layout, self.source, self.limits, stopped)
+        hit("file.folded")
         if stopped.is_set():
             return []
         if sum(part.size for part in folded) != block.size:
@@ -61,6 +64,7 @@ class Pieces(NamedTuple):
         line = position.line
         if position.offset == 0:
             digest = await asyncio.to_thread(self.reader.pass_header, self.header.size)
+            hit("file.header")
             line = self.header.lines
             yield Piece(Folded(empty(), [], rows=0, lines=line, size=self.header.size), digest)
         if self.header.layout.rejected:

@@ -16,6 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.typing import EncodableT
 
 from daybook.errors import ConfigurationError, RedisUnavailableError
+from daybook.failpoints import hit
 
 SCRIPTS = (
     "acquire", "renew", "release", "register", "describe", "enqueue", "peek", "commit", "read",
@@ -106,8 +107,11 @@ class RedisConnection:
         await self.client.aclose()
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        hit("redis", script, "before")
         with translated():
-            return await self._scripts[script](keys=list(keys), args=list(arguments))
+            answer = await self._scripts[script](keys=list(keys), args=list(arguments))
+        hit("redis", script, "after")
+        return answer
 
     async def command(self, *words: Argument) -> Any:
         with translated():

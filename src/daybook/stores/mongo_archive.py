@@ -29,6 +29,7 @@ from daybook.domain.bucket import Bucket, BucketState
 from daybook.domain.position import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import ConfigurationError, FencedError, IntegrityError, StoreUnavailableError
+from daybook.failpoints import hit
 from daybook.stores import mongo_schema as schema
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.mongo_client import (
@@ -88,10 +89,15 @@ class MongoArchive:
     async def open(self) -> ArchiveState:
         async with self._one_write_at_a_time:
             with translated(refusal=ConfigurationError):
+                hit("mongo.open.begun")
                 await schema.prepare(self._database)
+                hit("mongo.open.prepared")
                 self._epoch = await self._raise_epoch()
+                hit("mongo.open.raised")
                 fence = await self._fence_without_redo()
+                hit("mongo.open.redone")
                 await self._sweep(fence["snapshot"])
+                hit("mongo.open.swept")
                 return ArchiveState(fence["archive"], int(fence["snapshot"]))
 
     async def check(self) -> None:
@@ -108,11 +114,14 @@ class MongoArchive:
                 if fence["snapshot"] >= snapshot.number:
                     await self._sweep(fence["snapshot"])
                     return await self._confirm(snapshot)
+                hit("mongo.write.begun")
                 parts = await asyncio.to_thread(lambda: list(schema.redo_parts(snapshot, self._part_bytes)))
                 redo = _Redo(self._epoch, snapshot.number, secrets.token_hex(8), len(parts))
                 for number, part in enumerate(parts):
                     await self._collection(schema.REDO).insert_one({"_id": redo.part_id(number), **part})
+                    hit("mongo.write.redo")
                 await self._accept(redo)
+                hit("mongo.write.accepted")
                 written = [await self._apply(redo, part) for part in parts]
                 await self._finish(redo)
                 inserted, updated = map(sum, zip((0, 0), *written, strict=True))
@@ -128,6 +137,7 @@ class MongoArchive:
                 async for document in self._collection(schema.AGGREGATES).find(query):
                     if (bucket := schema.bucket_of(document)) in wanted:
                         found[bucket] = schema.bucket_state(document)
+        hit("mongo.load.done")
         return found
 
     async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, BucketState]]:
@@ -287,9 +297,13 @@ class MongoArchive:
             for kind in ("rejects", "restatements")
         )
         done = await self._upserts.send(self._collection(schema.AGGREGATES), buckets)
+        hit("mongo.apply.buckets")
         await self._upserts.send(self._collection(schema.SOURCES), sources)
+        hit("mongo.apply.sources")
         await self._upserts.send(self._collection(schema.REJECTS), rejects)
+        hit("mongo.apply.rejects")
         await self._upserts.send(self._collection(schema.RESTATEMENTS), restatements)
+        hit("mongo.apply.restatements")
         return done
 
     async def _finish(self, redo: _Redo) -> None:
@@ -297,6 +311,7 @@ class MongoArchive:
             {"_id": schema.FENCE, "epoch": self._epoch, "redo.write": redo.write},
             {"$set": {"snapshot": Int64(redo.snapshot)}, "$unset": {"redo": ""}},
         )
+        hit("mongo.finish.fence")
         if not finished.matched_count:
             fence = await self._fence()
             if fence.get("redo", {}).get("write") == redo.write:
@@ -304,6 +319,7 @@ class MongoArchive:
             if fence["snapshot"] < redo.snapshot:
                 raise IntegrityError(f"MongoDB has lost the redo of snapshot {redo.snapshot}")
         await self._sweep(redo.snapshot)
+        hit("mongo.finish.swept")
 
     async def _sweep(self, snapshot: int) -> None:
         """Delete the redo documents that cannot be accepted any more; none of an earlier epoch must be."""

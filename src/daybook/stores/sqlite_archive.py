@@ -16,6 +16,7 @@ from daybook.domain.money import format_units, parse_total
 from daybook.domain.position import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import ConfigurationError, FencedError, StoreUnavailableError
+from daybook.failpoints import hit
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.source_registry import pack_source, unpack_source
 
@@ -70,6 +71,7 @@ class SqliteArchive:
     async def open(self) -> ArchiveState:
         def work(connection: sqlite3.Connection) -> ArchiveState:
             with _transaction(connection):
+                hit("sqlite.open.begun")
                 connection.execute(
                     "INSERT INTO State VALUES (1, ?, 0, 0) ON CONFLICT DO NOTHING", (secrets.token_hex(16),)
                 )
@@ -77,7 +79,9 @@ class SqliteArchive:
                 identifier, self._epoch, snapshot = connection.execute(
                     "SELECT Id, Epoch, Snapshot FROM State"
                 ).fetchone()
-                return ArchiveState(identifier, snapshot)
+                hit("sqlite.open.raised")
+            hit("sqlite.open.committed")
+            return ArchiveState(identifier, snapshot)
 
         return await self._run(work)
 
@@ -90,7 +94,9 @@ class SqliteArchive:
                 epoch, stored = connection.execute("SELECT Epoch, Snapshot FROM State").fetchone()
                 if epoch != self._epoch:
                     raise FencedError("another Daybook has taken the archive over")
+                hit("sqlite.write.begun")
                 written = _write_buckets(connection, snapshot)
+                hit("sqlite.write.buckets")
                 if snapshot.number > stored:
                     connection.executemany(
                         "INSERT OR REPLACE INTO Sources VALUES (?, ?, ?, ?)",
@@ -100,15 +106,19 @@ class SqliteArchive:
                         ],
                     )
                     connection.execute("UPDATE State SET Snapshot = ?", (snapshot.number,))
+                hit("sqlite.write.sources")
                 connection.executemany(
                     "INSERT OR IGNORE INTO Rejects VALUES (?, ?, ?, ?)",
                     [msgspec.structs.astuple(reject) for reject in snapshot.rejects],
                 )
+                hit("sqlite.write.rejects")
                 connection.executemany(
                     "INSERT OR IGNORE INTO Restatements VALUES (?, ?)",
                     [(each.key, msgspec.json.encode(each).decode()) for each in snapshot.restatements],
                 )
-                return written
+                hit("sqlite.write.restatements")
+            hit("sqlite.write.committed")
+            return written
 
         return await self._run(work)
 
@@ -117,7 +127,9 @@ class SqliteArchive:
 
         def work(connection: sqlite3.Connection) -> dict[Bucket, BucketState]:
             rows = _select(connection, "TotalAmount, TransactionCount, Version", wanted)
-            return {Bucket(day, kind): _state(*content) for day, kind, *content in rows}
+            found = {Bucket(day, kind): _state(*content) for day, kind, *content in rows}
+            hit("sqlite.load.done")
+            return found
 
         return await self._run(work)
 
