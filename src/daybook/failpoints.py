@@ -58,6 +58,6 @@ def arm() -> None:
 
 
 def hit(*words: str) -> None:
-    """This process has come to the point whose name the words make up."""
+    """Tell that this process has come to the point whose name the words make up."""
     if _armed is not None:
         _armed.hit(".".join(words))
