@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-tools check format lock bench bench-quick fuzz clean
+.PHONY: help run setup test test-tools check format lock bench bench-quick fuzz torture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ $(VENV)/fuzz.stamp: requirements/fuzz.txt $(VENV)/dev.stamp
 
 fuzz: $(VENV)/fuzz.stamp ## look for input that breaks the readers, a minute each (FUZZ="--seconds 600 csv"); Linux only
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
+
+torture: setup test-tools ## break a running Daybook in every way we know and count what drifts (hours; TORTURE="--faults 200 --seed 7")
+	@PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE)
 
 clean: ## delete everything that was made here, the data of `make run` excepted
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz dist

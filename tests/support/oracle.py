@@ -5,6 +5,7 @@ It knows Daybook's contract, and none of its code.
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,11 @@ class Truth:
     rejects: dict[int, tuple[str, str]] = field(default_factory=dict)
     """Line number → raw text and the field that is wrong."""
 
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Day, `deposits` or `withdrawals`, and method → rows that count."""
+    course: list[dict[str, Decimal]] = field(default_factory=lambda: [dict.fromkeys(TYPES.values(), Decimal(0))])
+    """`deposits` and `withdrawals` after so many rows that count, in the file's order."""
+
     @property
     def applied(self) -> int:
         return self.rows - len(self.rejects)
@@ -34,6 +40,8 @@ class Truth:
     def add(self, day: str, kind: str, method: str, amount: Decimal) -> None:
         methods = self.data.setdefault(day, {each: {} for each in TYPES.values()})[kind]
         methods[method] = methods.get(method, Decimal(0)) + amount
+        self.counts[day, kind, method] += 1
+        self.course.append(self.course[-1] | {kind: self.course[-1][kind] + amount})
 
     def total(self, kind: str) -> Decimal:
         return sum((sum(types[kind].values(), Decimal(0)) for types in self.data.values()), Decimal(0))

@@ -97,17 +97,10 @@ class OutsideRedis(OutsideServer):
 
 
 class OutsideMongo(OutsideServer):
-    """SecantusDB."""
+    """SecantusDB, or the `mongod` on PATH."""
 
-    def __init__(self, folder: Path) -> None:
-        program = Path(sys.executable).with_name("secantusd-py")
-        super().__init__(
-            folder,
-            lambda folder, port: [
-                *(str(program), "--standalone", "--host", "127.0.0.1", "--port", str(port)),
-                *("--storage-path", str(folder), "--cache-size", "256M", "--log-level", "WARNING"),
-            ],
-        )
+    def __init__(self, folder: Path, kind: str = "secantus") -> None:
+        super().__init__(folder, _mongod_command if kind == "mongod" else _secantus_command)
         self.uri = f"mongodb://127.0.0.1:{self.port}/"
         self.settings: dict[str, Setting] = {"MongoDbUri": self.uri}
 
@@ -118,3 +111,18 @@ class OutsideMongo(OutsideServer):
         with suppress(PyMongoError), self.client() as client:
             return bool(client.admin.command("ping"))
         return False
+
+
+def _secantus_command(folder: Path, port: int) -> list[str]:
+    return [
+        *(str(Path(sys.executable).with_name("secantusd-py")), "--standalone"),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--storage-path", str(folder), "--cache-size", "256M", "--log-level", "WARNING"),
+    ]
+
+
+def _mongod_command(folder: Path, port: int) -> list[str]:
+    program = shutil.which("mongod")
+    if program is None:
+        pytest.skip("no real MongoDB: install mongod (package mongodb-org-server) on PATH")
+    return [program, "--bind_ip", "127.0.0.1", "--port", str(port), "--dbpath", str(folder)]

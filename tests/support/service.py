@@ -250,6 +250,17 @@ def archived_rejects(data_dir: Path) -> list[ArchivedReject]:
         return [ArchivedReject(*reject) for reject in found]
 
 
+def archived_cells(data_dir: Path) -> dict[tuple[str, str, str], tuple[str, int]]:
+    """Of the SQLite archive: day, type and method → amount as text, and rows."""
+    with closing(sqlite3.connect(data_dir / "archive.sqlite")) as connection:
+        found = connection.execute("SELECT Date, Type, TotalAmount, TransactionCount FROM DailyAggregates")
+        return {
+            (day, kind, method): (total, json.loads(counts)[method])
+            for day, kind, totals, counts in found
+            for method, total in json.loads(totals).items()
+        }
+
+
 def embedded_server(data_dir: Path) -> int | None:
     """The pid that `server.json` names."""
     record = _server_record(data_dir)

@@ -1,0 +1,116 @@
+"""The service is killed at random instants, or at a named failpoint."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+import httpx
+
+from daybook import failpoints
+from daybook.stores.connection import SCRIPTS
+from support.service import Service, Setting, embedded_server, until, wait_for_end
+from torture.case import Case, Input, Kind
+from torture.stores import ARCHIVES, Stores, own_mongo, some_stores
+from torture.verify import check
+
+Settings = dict[str, Setting]
+
+ROWS, DAYS, SECONDS = 30_000, 90, 20
+EVICTING: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 0.1, "CutOffDays": 0}
+ROOMY: Settings = {"MaxResidentBuckets": 20_000, "DumperTaskScheduleInterval": 0.3, "MaxQueueBytes": 64 << 20}
+TIGHT: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 10, "MaxQueueBytes": 4096}
+SHARE_IN_START, SHARE_WITH_SERVER = 0.2, 0.2
+LONGEST_LIFE_SECONDS = 0.4
+POINTS_ROWS = 3000
+NTHS = (1, 1, 2, 5)
+POINTS = (*failpoints.of_scripts(SCRIPTS), *failpoints.SQLITE, *failpoints.MONGO, *failpoints.FILES, *failpoints.SERVER)
+
+
+class Progress:
+    """Rows read so far; it must grow between two kills, or they all fall into the start."""
+
+    def __init__(self, service: Service, file: Input) -> None:
+        self._service, self._file = service, file
+        self.rows = 0
+
+    def has_grown(self) -> bool:
+        before = self.rows
+        with suppress(httpx.TransportError, AssertionError):
+            found = self._service.import_of(self._file.path) if self._service.address else None
+            self.rows = max(before, int(found["rows"]) if found else 0)
+        return self.rows > before or self.rows == self._file.truth.rows
+
+
+def at_random_instants(case: Case) -> None:
+    """One life after the other on the same stores; the last one, unharmed, imports the rest."""
+    stores = some_stores(case)
+    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    service = case.service({"CsvFilePath": file.path, "LeaseSeconds": 0.5, **stores.settings})
+    progress = Progress(service, file)
+    with case.readers([service], [file]):
+        for _ in range(case.faults):
+            service.launch(ReplaySpeed=case.chance.choice([1, 1, 2]), **case.chance.choice([EVICTING, ROOMY, TIGHT]))
+            if case.chance.random() >= SHARE_IN_START:
+                until(progress.has_grown, "a life does some work")
+            time.sleep(case.chance.uniform(0, LONGEST_LIFE_SECONDS))
+            _kill(case, service, stores)
+        case.start(service, ReplaySpeed=0, **ROOMY)
+        case.outcome.count("in the middle", int(progress.rows < file.truth.rows))
+        check(case, service, stores, [file])
+
+
+def _kill(case: Case, service: Service, stores: Stores) -> None:
+    code = service.running.poll()
+    case.expect(code is None, f"the service ended by itself with {code}:\n{service.log[-1000:]}")
+    service.kill()
+    case.outcome.faults += 1
+    server = embedded_server(service.data_dir) if stores.redis is None else None
+    if server is not None and case.chance.random() < SHARE_WITH_SERVER:
+        with suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
+
+
+def at_a_failpoint(case: Case) -> None:
+    """Ordinary life up to the point, then a life without it. A point that is not reached is a violation."""
+    point = case.turn(POINTS)
+    for nth in (case.chance.choice(NTHS), 1):
+        if _dies_at(case, point, nth):
+            case.outcome.faults += 1
+            case.outcome.count(point)
+            return
+    case.wrong(f"no life comes by {point}")
+
+
+def _dies_at(case: Case, point: str, nth: int) -> bool:
+    """False when the process came to its end without being killed; all is checked either way."""
+    file = case.file(rows=POINTS_ROWS, seconds=1, days=DAYS)
+    folder = case.folder / f"hit-{nth}"
+    kind = "secantus" if point.startswith("mongo.") else "sqlite"
+    if kind == "secantus":
+        kind = case.chance.choice([each for each in ARCHIVES if each != "sqlite"])
+    stores = Stores(None, own_mongo(case, kind) if kind != "sqlite" else None)
+    settings: Settings = EVICTING | {"LeaseSeconds": 0.3, "ReplaySpeed": 1, "CsvFilePath": file.path}
+    service = case.service(settings | stores.settings, folder=folder)
+    with case.readers([service], [file]):
+        service.launch(DAYBOOK_FAILPOINT=f"{point}:{nth}")
+        until(lambda: service.running.poll() is not None or _is_done(service, file), "all rows, or the end")
+        until(lambda: service.running.poll() is not None or "evicted" in service.log, "evictions, or the end")
+        service.send(signal.SIGTERM)
+        died = wait_for_end(service.running) == -signal.SIGKILL
+        case.start(service, DAYBOOK_FAILPOINT="", ReplaySpeed=0, **ROOMY)
+        check(case, service, stores, [file])
+    return died
+
+
+def _is_done(service: Service, file: Input) -> bool:
+    with suppress(httpx.TransportError, AssertionError):
+        found = service.import_of(file.path) if service.address else None
+        return found is not None and found["rows"] == file.truth.rows and found["waiting"] == 0
+    return False
+
+
+KINDS = (
+    Kind("kill", "service killed at random instants", 1000, 10, at_random_instants),
+    Kind("failpoint", "service killed at every failpoint", 2 * len(POINTS), 1, at_a_failpoint),
+)

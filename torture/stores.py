@@ -1,0 +1,80 @@
+"""The stores of a case: which servers there are, where they listen, and how they are asked past Daybook."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from redis import Redis
+
+from support.mongo_server import free_port
+from support.outside import OutsideMongo
+from support.redis_server import KINDS, RedisServer
+from support.service import Service, Setting, archived_cells, archived_rejects, embedded_socket
+from torture.case import Case
+
+ARCHIVES = ("sqlite", "secantus", *(["mongod"] if shutil.which("mongod") else []))
+
+
+class TcpRedis(RedisServer):
+    """Listens on a port too, as a service needs it; the same one after every start."""
+
+    def __init__(self, kind: str, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        super().__init__(kind, folder, "--bind", "127.0.0.1", "--port", str(self.port), *options)
+        self.settings: dict[str, Setting] = {"RedisHost": "127.0.0.1", "RedisPort": self.port}
+
+
+class Archived(NamedTuple):
+    cells: dict[tuple[str, str, str], tuple[str, int]]
+    """Day, type and method → amount as text, and rows."""
+    rejects: list[tuple[int, str]]
+    """Line and raw text, in order."""
+
+
+class Stores(NamedTuple):
+    redis: TcpRedis | None
+    """None: the embedded one."""
+    mongo: OutsideMongo | None
+    """None: SQLite in the service's DataDir."""
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        return {**(self.redis.settings if self.redis else {}), **(self.mongo.settings if self.mongo else {})}
+
+    def client(self, service: Service) -> Redis:
+        place = str(self.redis.socket) if self.redis else embedded_socket(service.data_dir)
+        return Redis(unix_socket_path=place, decode_responses=True, socket_timeout=10)
+
+    def archived(self, data_dir: Path) -> Archived:
+        if self.mongo is None:
+            rejects = sorted((reject.line, reject.raw) for reject in archived_rejects(data_dir))
+            return Archived(archived_cells(data_dir), rejects)
+        with self.mongo.client() as client:
+            database = client["TransactionsDb"]
+            cells = {
+                (found["Date"], found["Type"], method): (str(total), int(found["TransactionCount"][method]))
+                for found in database["DailyAggregates"].find()
+                for method, total in found["TotalAmount"].items()
+            }
+            rejects = sorted((int(each["_id"]["line"]), each["Raw"]) for each in database["DaybookRejects"].find())
+            return Archived(cells, rejects)
+
+
+def some_stores(case: Case, *, redis_kinds: tuple[str, ...] = ("embedded", *KINDS)) -> Stores:
+    """Servers that the case's chance has chosen, running."""
+    kind = case.chance.choice(redis_kinds)
+    server = None if kind == "embedded" else own_redis(case, kind)
+    return Stores(server, some_archive(case))
+
+
+def own_redis(case: Case, kind: str, *options: str, folder: Path | None = None) -> TcpRedis:
+    return case.stack.enter_context(TcpRedis(kind, folder or case.folder / "redis", *options))
+
+
+def some_archive(case: Case) -> OutsideMongo | None:
+    kind = case.chance.choice(ARCHIVES)
+    return None if kind == "sqlite" else own_mongo(case, kind)
+
+
+def own_mongo(case: Case, kind: str) -> OutsideMongo:
+    return case.stack.enter_context(OutsideMongo(case.folder / "mongo", kind)).start()

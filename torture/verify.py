@@ -1,0 +1,102 @@
+"""Whether the totals of a service at rest are the files' own: in the API, in Redis, in the archive."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from support.oracle import Truth, merged
+from support.service import Service
+from torture.case import Case, Input
+from torture.stores import Stores
+
+IMPORT_SECONDS = 60.0
+_FIRST_DAY, _LAST_DAY = "2025-12-01", "2026-12-31"
+_CENT = Decimal("0.01")
+
+Cells = Mapping[tuple[str, str, str], Decimal]
+
+
+def check(case: Case, service: Service, stores: Stores, inputs: Sequence[Input]) -> None:
+    """Wait until all is imported, compare API and Redis, stop the service, compare the archive.
+
+    What is off goes into the case's outcome; rows that do not come in time are missing rows.
+    """
+    for each in inputs:
+        try:
+            service.wait_until_imported(each.path, each.truth.rows, IMPORT_SECONDS)
+        except AssertionError as error:
+            case.wrong(f"not imported: {error}"[:2000])
+    truths = [each.truth for each in inputs]
+    expected = cells_of(merged(truths))
+    _check_accounts(case, service, inputs)
+    _compare(case, "/stats", expected, cells_of(service.stats(_FIRST_DAY, _LAST_DAY)))
+    resident = _resident(stores, service)
+    _compare(case, "Redis", {cell: expected.get(cell, Decimal(0)) for cell in resident}, resident)
+    code = service.stop()
+    case.expect(code == 0, f"exit code {code} at SIGTERM")
+    check_archive(case, service, stores, truths)
+    case.expect("Traceback" not in service.logs, f"a traceback in the log:\n{service.logs[-2000:]}")
+
+
+def check_archive(case: Case, service: Service, stores: Stores, truths: Sequence[Truth]) -> None:
+    """Of a service that has ended: totals, rows of each cell, rejects."""
+    archived = stores.archived(service.data_dir)
+    expected = cells_of(merged(truths))
+    counts: dict[tuple[str, str, str], int] = {}
+    for truth in truths:
+        for cell, number in truth.counts.items():
+            counts[cell] = counts.get(cell, 0) + number
+    _compare(case, "archive", expected, {cell: Decimal(text) for cell, (text, _) in archived.cells.items()})
+    found = {cell: number for cell, (_, number) in archived.cells.items()}
+    rows = sum(abs(counts.get(cell, 0) - found.get(cell, 0)) for cell in counts.keys() | found.keys())
+    rejects = sorted((line, raw) for truth in truths for line, (raw, _) in truth.rejects.items())
+    wrong_rejects = len(set(rejects) ^ set(archived.rejects)) + abs(len(rejects) - len(archived.rejects))
+    case.expect(not wrong_rejects, f"{wrong_rejects} rejects of the archive are missing or wrong")
+    if rows or wrong_rejects:
+        case.outcome.drifted(rows + wrong_rejects, Decimal(0))
+
+
+def _check_accounts(case: Case, service: Service, inputs: Sequence[Input]) -> None:
+    """Rows applied and rejected, and control totals, of each source."""
+    sources: list[dict[str, Any]] = service.imports()
+    case.expect(len(sources) == len(inputs), f"{len(sources)} sources of {len(inputs)} files")
+    for each in inputs:
+        found: dict[str, Any] = service.import_of(each.path) or {"applied": 0, "rejected": 0, "control_totals": {}}
+        off = abs(found["applied"] - each.truth.applied) + abs(found["rejected"] - len(each.truth.rejects))
+        if off:
+            case.wrong(f"{off} rows off: {found}")
+            case.outcome.drifted(off, Decimal(0))
+        totals = {kind: Decimal(text) for kind, text in found["control_totals"].items()}
+        case.expect(totals == each.truth.course[-1], f"control totals {totals} instead of {each.truth.course[-1]}")
+
+
+def _resident(stores: Stores, service: Service) -> dict[tuple[str, str, str], Decimal]:
+    found = {}
+    with stores.client(service) as client:
+        for key in client.scan_iter("agg:*", count=1000):
+            _, day, kind = key.split(":")
+            for method, text in client.hgetall(key).items():
+                found[day, kind, method] = Decimal(text)
+    return found
+
+
+def _compare(case: Case, where: str, expected: Cells, found: Cells) -> None:
+    off = {
+        cell: found.get(cell, Decimal(0)) - expected.get(cell, Decimal(0))
+        for cell in expected.keys() | found.keys()
+        if found.get(cell) != expected.get(cell)
+    }
+    if off:
+        cents = sum(map(abs, off.values()), Decimal(0)) / _CENT
+        case.outcome.drifted(0, cents)
+        some = {" ".join(cell): str(amount) for cell, amount in sorted(off.items())[:3]}
+        case.wrong(f"{where}: {len(off)} of {len(expected)} totals are off, {cents} cents in all: {some}")
+
+
+def cells_of(data: Mapping[str, Mapping[str, Mapping[str, Decimal]]]) -> dict[tuple[str, str, str], Decimal]:
+    return {
+        (day, kind, method): amount
+        for day, types in data.items()
+        for kind, methods in types.items()
+        for method, amount in methods.items()
+    }
