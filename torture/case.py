@@ -83,6 +83,8 @@ class Case:
     ) -> None:
         self.number, self.faults = job.number, job.faults
         """Of the case in its kind, and of the faults to inject."""
+        self.first_fault = job.number * job.kind.per_case
+        """How many the cases before have."""
         self.outcome = outcome
         self._seed = f"{seed}/{job.kind.name}"
         self.chance = random.Random(f"{self._seed}/{job.number}")
@@ -94,8 +96,11 @@ class Case:
 
     def turn(self, choices: Sequence[Choice]) -> Choice:
         """All of them in turn over the kind's cases, in an order that the seed decides."""
-        order = random.Random(self._seed).sample(range(len(choices)), len(choices))
-        return choices[order[self.number % len(choices)]]
+        return self.in_order(choices)[self.number % len(choices)]
+
+    def in_order(self, choices: Sequence[Choice]) -> list[Choice]:
+        """In one order for all cases of the kind."""
+        return random.Random(self._seed).sample(choices, len(choices))
 
     def file(self, *, rows: int, seconds: float = 0, days: int = 31, bad_rows: float = 0.01) -> Input:
         """One of a few generated files, which cases share and must not change."""

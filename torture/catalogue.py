@@ -2,5 +2,8 @@
 
 from torture.case import Kind
 from torture.kinds import kills
+from torture.kinds.network import NETWORK
+from torture.kinds.pauses import PAUSE
+from torture.kinds.redis_crashes import REDIS
 
-KINDS: tuple[Kind, ...] = (*kills.KINDS,)
+KINDS: tuple[Kind, ...] = (*kills.KINDS, PAUSE, NETWORK, *REDIS)

@@ -23,6 +23,9 @@ class TcpRedis(RedisServer):
         super().__init__(kind, folder, "--bind", "127.0.0.1", "--port", str(self.port), *options)
         self.settings: dict[str, Setting] = {"RedisHost": "127.0.0.1", "RedisPort": self.port}
 
+    def client(self) -> Redis:
+        return Redis(unix_socket_path=str(self.socket), decode_responses=True, socket_timeout=10)
+
 
 class Archived(NamedTuple):
     cells: dict[tuple[str, str, str], tuple[str, int]]
@@ -42,7 +45,9 @@ class Stores(NamedTuple):
         return {**(self.redis.settings if self.redis else {}), **(self.mongo.settings if self.mongo else {})}
 
     def client(self, service: Service) -> Redis:
-        place = str(self.redis.socket) if self.redis else embedded_socket(service.data_dir)
+        if self.redis is not None:
+            return self.redis.client()
+        place = embedded_socket(service.data_dir)
         return Redis(unix_socket_path=place, decode_responses=True, socket_timeout=10)
 
     def archived(self, data_dir: Path) -> Archived:

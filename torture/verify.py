@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from daybook.stores import redis_keys
 from support.oracle import Truth, merged
 from support.service import Service
 from torture.case import Case, Input
 from torture.stores import Stores
 
 IMPORT_SECONDS = 60.0
+ARCHIVE_SECONDS = 40.0
 _FIRST_DAY, _LAST_DAY = "2025-12-01", "2026-12-31"
 _CENT = Decimal("0.01")
 
@@ -17,7 +19,7 @@ Cells = Mapping[tuple[str, str, str], Decimal]
 
 
 def check(case: Case, service: Service, stores: Stores, inputs: Sequence[Input]) -> None:
-    """Wait until all is imported, compare API and Redis, stop the service, compare the archive.
+    """Wait until all is imported and archived, compare API and Redis, stop the service, compare the archive.
 
     What is off goes into the case's outcome; rows that do not come in time are missing rows.
     """
@@ -32,10 +34,23 @@ def check(case: Case, service: Service, stores: Stores, inputs: Sequence[Input])
     _compare(case, "/stats", expected, cells_of(service.stats(_FIRST_DAY, _LAST_DAY)))
     resident = _resident(stores, service)
     _compare(case, "Redis", {cell: expected.get(cell, Decimal(0)) for cell in resident}, resident)
+    _wait_until_archived(case, stores, service)
     code = service.stop()
     case.expect(code == 0, f"exit code {code} at SIGTERM")
     check_archive(case, service, stores, truths)
     case.expect("Traceback" not in service.logs, f"a traceback in the log:\n{service.logs[-2000:]}")
+
+
+def _wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
+    def nothing_waits() -> bool:
+        waiting = [client.scard(redis_keys.DIRTY), client.scard(redis_keys.CHANGED_SOURCES)]
+        return not any(waiting) and not client.llen(redis_keys.REJECTS)
+
+    with stores.client(service) as client:
+        try:
+            service.wait(nothing_waits, "all is archived", ARCHIVE_SECONDS)
+        except AssertionError as error:
+            case.wrong(f"not archived: {error}"[:2000])
 
 
 def check_archive(case: Case, service: Service, stores: Stores, truths: Sequence[Truth]) -> None:

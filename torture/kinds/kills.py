@@ -5,12 +5,11 @@ import signal
 import time
 from contextlib import suppress
 
-import httpx
-
 from daybook import failpoints
 from daybook.stores.connection import SCRIPTS
 from support.service import Service, Setting, embedded_server, until, wait_for_end
-from torture.case import Case, Input, Kind
+from torture.case import Case, Kind
+from torture.kinds.progress import Progress
 from torture.stores import ARCHIVES, Stores, own_mongo, some_stores
 from torture.verify import check
 
@@ -25,21 +24,6 @@ LONGEST_LIFE_SECONDS = 0.4
 POINTS_ROWS = 3000
 NTHS = (1, 1, 2, 5)
 POINTS = (*failpoints.of_scripts(SCRIPTS), *failpoints.SQLITE, *failpoints.MONGO, *failpoints.FILES, *failpoints.SERVER)
-
-
-class Progress:
-    """Rows read so far; it must grow between two kills, or they all fall into the start."""
-
-    def __init__(self, service: Service, file: Input) -> None:
-        self._service, self._file = service, file
-        self.rows = 0
-
-    def has_grown(self) -> bool:
-        before = self.rows
-        with suppress(httpx.TransportError, AssertionError):
-            found = self._service.import_of(self._file.path) if self._service.address else None
-            self.rows = max(before, int(found["rows"]) if found else 0)
-        return self.rows > before or self.rows == self._file.truth.rows
 
 
 def at_random_instants(case: Case) -> None:
@@ -92,22 +76,16 @@ def _dies_at(case: Case, point: str, nth: int) -> bool:
     stores = Stores(None, own_mongo(case, kind) if kind != "sqlite" else None)
     settings: Settings = EVICTING | {"LeaseSeconds": 0.3, "ReplaySpeed": 1, "CsvFilePath": file.path}
     service = case.service(settings | stores.settings, folder=folder)
+    progress = Progress(service, file)
     with case.readers([service], [file]):
         service.launch(DAYBOOK_FAILPOINT=f"{point}:{nth}")
-        until(lambda: service.running.poll() is not None or _is_done(service, file), "all rows, or the end")
+        until(lambda: service.running.poll() is not None or progress.is_done(), "all rows, or the end")
         until(lambda: service.running.poll() is not None or "evicted" in service.log, "evictions, or the end")
         service.send(signal.SIGTERM)
         died = wait_for_end(service.running) == -signal.SIGKILL
         case.start(service, DAYBOOK_FAILPOINT="", ReplaySpeed=0, **ROOMY)
         check(case, service, stores, [file])
     return died
-
-
-def _is_done(service: Service, file: Input) -> bool:
-    with suppress(httpx.TransportError, AssertionError):
-        found = service.import_of(file.path) if service.address else None
-        return found is not None and found["rows"] == file.truth.rows and found["waiting"] == 0
-    return False
 
 
 KINDS = (

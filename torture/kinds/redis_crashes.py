@@ -1,0 +1,116 @@
+"""Redis is killed, loses what it had not synced, is wiped, or goes back to an older copy of itself."""
+
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from support.redis_server import KINDS
+from support.service import Service, Setting
+from torture.case import Case, Input, Kind
+from torture.kinds.progress import Progress
+from torture.stores import Stores, TcpRedis, own_redis, some_archive
+from torture.verify import check
+
+ROWS, DAYS, SECONDS = 20_000, 40, 15
+SETTINGS: dict[str, Setting] = {
+    "LeaseSeconds": 0.6,
+    "DumperTaskScheduleInterval": 0.1,
+    "CutOffDays": 0,
+    "ReplaySpeed": 1,
+    "TransactionCkeckTimeout": 0.1,
+}
+LONGEST_WORK_SECONDS = 0.5
+FROZEN_SECONDS = 1.5
+"""A sync takes at most so long before the crash."""
+SHARE_WITH_POWER = 0.5
+"""Of the crashes during a slow sync: what is not on disk is gone, as after a loss of power."""
+
+Break = Callable[[Case, TcpRedis], None]
+
+
+def _broken(case: Case, policy: str, break_it: Break, *, falls: bool) -> None:
+    """Redis breaks and comes back while the service imports, again and again."""
+    server = own_redis(case, case.chance.choice(KINDS), "--appendfsync", policy)
+    stores = Stores(server, some_archive(case))
+    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    service = case.service({**SETTINGS, **stores.settings, "CsvFilePath": file.path})
+    progress = Progress(service, file)
+    with case.readers([service], [file], falls=falls):
+        case.start(service)
+        for _ in range(case.faults):
+            progress.forget()
+            service.wait(progress.has_grown, "it does some work")
+            time.sleep(case.chance.uniform(0, LONGEST_WORK_SECONDS))
+            break_it(case, server)
+            with case.timed():
+                service.wait_until_ready()
+            case.outcome.faults += 1
+        case.outcome.count("in the middle", int(progress.rows < file.truth.rows))
+        _finish(case, service, stores, file)
+
+
+def _finish(case: Case, service: Service, stores: Stores, file: Input) -> None:
+    service.stop()
+    case.start(service, ReplaySpeed=0)
+    check(case, service, stores, [file])
+
+
+def _kill(_: Case, server: TcpRedis) -> None:
+    server.kill()
+    server.start()
+
+
+def _kill_during_a_slow_sync(case: Case, server: TcpRedis) -> None:
+    on_disk = server.freeze_fsync()
+    time.sleep(case.chance.uniform(0, FROZEN_SECONDS))
+    if case.chance.random() < SHARE_WITH_POWER:
+        server.lose_power(on_disk)
+        case.outcome.count("with loss of power")
+    else:
+        server.kill()
+    server.start()
+
+
+def _wipe(case: Case, server: TcpRedis) -> None:
+    if case.chance.random() < 0.5:
+        with server.client() as client:
+            client.flushall()
+        return
+    server.kill()
+    server.wipe()
+    server.start()
+
+
+def _restore_copy(case: Case, server: TcpRedis) -> None:
+    """A copy taken at some earlier moment, of a server that was down for it."""
+    copy = case.folder / "older-copy"
+    if copy.exists():
+        server.kill()
+        server.wipe()
+        shutil.copytree(copy, server.folder)
+        server.start()
+    if not copy.exists() or case.chance.random() < 0.5:
+        _copy(server, copy)
+        time.sleep(case.chance.uniform(0.2, 1))
+
+
+def _copy(server: TcpRedis, copy: Path) -> None:
+    server.kill()
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(server.folder, copy)
+    server.start()
+
+
+def _kind(name: str, what: str, full: int, per_case: int, policy: str, break_it: Break, *, falls: bool) -> Kind:
+    return Kind(name, what, full, per_case, partial(_broken, policy=policy, break_it=break_it, falls=falls))
+
+
+REDIS = (
+    _kind("redis-always", "Redis killed, appendfsync always", 200, 8, "always", _kill, falls=False),
+    _kind("redis-everysec", "Redis killed, appendfsync everysec", 200, 8, "everysec", _kill, falls=True),
+    _kind("redis-slow", "Redis killed, fsync held up", 200, 6, "everysec", _kill_during_a_slow_sync, falls=True),
+    _kind("redis-wiped", "Redis wiped", 50, 5, "everysec", _wipe, falls=True),
+    _kind("redis-older", "Redis restored from an older copy", 50, 5, "everysec", _restore_copy, falls=True),
+)
