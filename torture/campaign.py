@@ -43,7 +43,7 @@ class Workplace:
         name = f"{job.kind.name}-{job.number}"
         folder = self._folder / name
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         begun = time.monotonic()
         try:
             with ExitStack() as stack:

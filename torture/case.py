@@ -102,7 +102,7 @@ class Case:
         """In one order for all cases of the kind."""
         return random.Random(self._seed).sample(choices, len(choices))
 
-    def file(self, *, rows: int, seconds: float = 0, days: int = 31, bad_rows: float = 0.01) -> Input:
+    def file(self, *, rows: int, seconds: float = 0, days: int = 31, bad_rows: float = 0.003) -> Input:
         """One of a few generated files, which cases share and must not change."""
         seed = self.chance.randrange(FILE_SEEDS)
         path = self._files / f"{rows}-{seconds:g}-{days}-{bad_rows:g}-{seed}.csv"

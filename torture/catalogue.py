@@ -2,8 +2,14 @@
 
 from torture.case import Kind
 from torture.kinds import kills
+from torture.kinds.clocks import CLOCK
+from torture.kinds.files import FILE
+from torture.kinds.mongo import MONGO
 from torture.kinds.network import NETWORK
+from torture.kinds.original import ORIGINAL
 from torture.kinds.pauses import PAUSE
 from torture.kinds.redis_crashes import REDIS
+from torture.kinds.shortages import SHORTAGE
+from torture.kinds.stops import STOP
 
-KINDS: tuple[Kind, ...] = (*kills.KINDS, PAUSE, NETWORK, *REDIS)
+KINDS: tuple[Kind, ...] = (*kills.KINDS, PAUSE, NETWORK, *REDIS, *MONGO, SHORTAGE, STOP, CLOCK, FILE, ORIGINAL)

@@ -1,8 +1,11 @@
 """Whether the totals of a service at rest are the files' own: in the API, in Redis, in the archive."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
+
+import httpx
 
 from daybook.stores import redis_keys
 from support.oracle import Truth, merged
@@ -23,11 +26,7 @@ def check(case: Case, service: Service, stores: Stores, inputs: Sequence[Input])
 
     What is off goes into the case's outcome; rows that do not come in time are missing rows.
     """
-    for each in inputs:
-        try:
-            service.wait_until_imported(each.path, each.truth.rows, IMPORT_SECONDS)
-        except AssertionError as error:
-            case.wrong(f"not imported: {error}"[:2000])
+    wait_until_imported(case, service, inputs)
     truths = [each.truth for each in inputs]
     expected = cells_of(merged(truths))
     _check_accounts(case, service, inputs)
@@ -39,6 +38,29 @@ def check(case: Case, service: Service, stores: Stores, inputs: Sequence[Input])
     case.expect(code == 0, f"exit code {code} at SIGTERM")
     check_archive(case, service, stores, truths)
     case.expect("Traceback" not in service.logs, f"a traceback in the log:\n{service.logs[-2000:]}")
+
+
+def wait_until_imported(case: Case, service: Service, inputs: Sequence[Input]) -> None:
+    """All rows of all files are read, and none waits."""
+
+    def done() -> bool:
+        with suppress(httpx.TransportError, AssertionError):
+            return all(_source_of(service, each).get("waiting") == 0 for each in inputs)
+        return False
+
+    try:
+        service.wait(done, "all is imported", IMPORT_SECONDS)
+    except AssertionError as error:
+        case.wrong(f"not imported: {error}; sources are {service.imports()}"[:2000])
+
+
+def _source_of(service: Service, file: Input) -> dict[str, Any]:
+    """The one of its path that has as many rows; empty when there is none."""
+    sources = service.imports()
+    return next(
+        (each for each in sources if each["path"] == str(file.path) and each["rows"] == file.truth.rows),
+        {},
+    )
 
 
 def _wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
@@ -76,7 +98,7 @@ def _check_accounts(case: Case, service: Service, inputs: Sequence[Input]) -> No
     sources: list[dict[str, Any]] = service.imports()
     case.expect(len(sources) == len(inputs), f"{len(sources)} sources of {len(inputs)} files")
     for each in inputs:
-        found: dict[str, Any] = service.import_of(each.path) or {"applied": 0, "rejected": 0, "control_totals": {}}
+        found = _source_of(service, each) or {"applied": 0, "rejected": 0, "control_totals": {}}
         off = abs(found["applied"] - each.truth.applied) + abs(found["rejected"] - len(each.truth.rejects))
         if off:
             case.wrong(f"{off} rows off: {found}")

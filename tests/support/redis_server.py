@@ -116,6 +116,10 @@ class RedisServer:
         process.wait()
         self.socket.unlink(missing_ok=True)
 
+    def is_running(self) -> bool:
+        """False also when it has ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def lose_power(self, on_disk: int) -> None:
         """As a crash of the machine: of the append-only file only the first bytes, `on_disk`, are left."""
         self.kill()

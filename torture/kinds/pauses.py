@@ -13,7 +13,7 @@ from torture.readers import Readers
 from torture.stores import Stores, own_redis, some_archive
 from torture.verify import check
 
-ROWS, DAYS, SECONDS = 60_000, 40, 40
+ROWS, DAYS, SECONDS = 40_000, 40, 30
 LEASE_SECONDS = 1.2
 ALONE_SECONDS = 0.3
 """The replaced instance runs while its successor is stopped; shorter than what is left of the successor's lease."""

@@ -1,0 +1,113 @@
+"""The clock passes midnight or jumps, and days pass the cutoff while they are written. Needs libfaketime (Debian)."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from support.service import Service, Setting
+from torture.case import Case, Kind
+from torture.kinds.progress import Progress
+from torture.stores import some_stores
+from torture.verify import check
+
+ROWS, DAYS, SECONDS = 20_000, 31, 8
+BEFORE_MIDNIGHT = timedelta(seconds=2.5)
+CUT_OFF_DAYS = 6
+SETTINGS: dict[str, Setting] = {
+    "DumperTaskScheduleInterval": 0.1,
+    "CutOffDays": CUT_OFF_DAYS,
+    "ReplaySpeed": 1,
+    "TransactionCkeckTimeout": 0.1,
+}
+
+
+class Clock:
+    """What a process that was started with the settings takes for the time of day; an embedded server too."""
+
+    def __init__(self, path: Path) -> None:
+        libraries = sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))
+        if not libraries:
+            pytest.skip("no clock to turn: install libfaketime")
+        self._path = path
+        self.settings: dict[str, Setting] = {
+            "LD_PRELOAD": libraries[0],
+            "FAKETIME_TIMESTAMP_FILE": path,
+            "FAKETIME_NO_CACHE": 1,
+            "FAKETIME_DONT_FAKE_MONOTONIC": 1,
+        }
+
+    def turn_to(self, moment: datetime) -> None:
+        """It goes on from there."""
+        offset = (moment - datetime.now(UTC)).total_seconds()
+        draft = self._path.with_suffix(".new")
+        draft.write_text(f"{offset:+.3f}\n")
+        draft.rename(self._path)
+
+
+def midnight(case: Case) -> None:
+    """With it one more day passes the cutoff, while rows of all days come in."""
+    _under(case, datetime(2026, 1, 21, tzinfo=UTC), [], days=DAYS)
+
+
+def cutoff_of_the_only_day(case: Case) -> None:
+    """All rows are of the very day that passes the cutoff meanwhile."""
+    _under(case, datetime(2026, 1, 2 + CUT_OFF_DAYS, tzinfo=UTC), [], days=1)
+
+
+def a_day_forth(case: Case) -> None:
+    _under(case, datetime(2026, 1, 21, tzinfo=UTC), [timedelta(days=1)], days=DAYS)
+
+
+def a_day_back(case: Case) -> None:
+    _under(case, datetime(2026, 1, 21, tzinfo=UTC), [timedelta(days=-1)], days=DAYS)
+
+
+def to_and_fro(case: Case) -> None:
+    jumps = [timedelta(days=case.chance.choice([-1, 1]), seconds=case.chance.uniform(-50, 50)) for _ in range(6)]
+    _under(case, datetime(2026, 1, 21, tzinfo=UTC), jumps, days=DAYS)
+
+
+def _under(case: Case, midnight: datetime, jumps: list[timedelta], *, days: int) -> None:
+    """Start shortly before a midnight, and jump while rows come in; readers see no total fall."""
+    clock = Clock(case.folder / "clock")
+    clock.turn_to(midnight - BEFORE_MIDNIGHT)
+    stores = some_stores(case)
+    file = case.file(rows=ROWS, seconds=SECONDS, days=days)
+    settings = {**SETTINGS, **stores.settings, **clock.settings, "CsvFilePath": file.path}
+    service = case.service(settings, spawned=False)
+    progress = Progress(service, file)
+    with case.readers([service], [file]):
+        case.start(service)
+        clock.turn_to(now := midnight - BEFORE_MIDNIGHT)
+        service.wait(progress.has_grown, "it does some work")
+        for jump in jumps:
+            time.sleep(case.chance.uniform(0.2, 0.8))
+            clock.turn_to(now := now + jump)
+            case.outcome.faults += 1
+        service.wait(lambda: _is_past(service, midnight) or jumps, "the log says that it is past midnight")
+        case.outcome.faults += not jumps
+        service.wait(progress.has_grown, "it does some work")
+        case.outcome.count("in the middle", int(progress.rows < file.truth.rows))
+        case.outcome.count("evictions", service.log.count("evicted"))
+        code = service.stop()
+        case.expect(code == 0, f"exit code {code} at SIGTERM")
+        case.start(service, ReplaySpeed=0)
+        check(case, service, stores, [file])
+
+
+def _is_past(service: Service, midnight: datetime) -> bool:
+    return any(line.startswith(midnight.strftime("%Y-%m-%d")) for line in service.log.splitlines())
+
+
+SCENARIOS = (midnight, cutoff_of_the_only_day, a_day_forth, a_day_back, to_and_fro)
+
+
+def run(case: Case) -> None:
+    scenario = case.turn(SCENARIOS)
+    case.outcome.count(scenario.__name__.replace("_", " "))
+    scenario(case)
+
+
+CLOCK = Kind("clock", "midnight, a day forth or back, cutoff", 2 * len(SCENARIOS), 1, run)
