@@ -14,7 +14,8 @@ _VARIABLE, _SEEN_VARIABLE = "DAYBOOK_FAILPOINT", "DAYBOOK_FAILPOINTS_SEEN"
 
 SQLITE = (
     "sqlite.open.begun", "sqlite.open.raised", "sqlite.open.committed", "sqlite.write.begun", "sqlite.write.buckets",
-    "sqlite.write.sources", "sqlite.write.rejects", "sqlite.write.restatements", "sqlite.write.committed", "sqlite.load.done",
+    "sqlite.write.sources", "sqlite.write.rejects", "sqlite.write.restatements", "sqlite.write.committed",
+    "sqlite.load.done",
 )  # fmt: skip
 MONGO = (
     "mongo.open.begun", "mongo.open.prepared", "mongo.open.raised", "mongo.open.redone", "mongo.open.swept",

@@ -13,8 +13,8 @@ import structlog
 from daybook.domain.position import Position
 from daybook.domain.source import Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
-from daybook.pipeline.correcting import Correcting
 from daybook.failpoints import hit
+from daybook.pipeline.correcting import Correcting
 from daybook.pipeline.folding import Folding
 from daybook.pipeline.opening import find_source
 from daybook.pipeline.pieces import Piece, Pieces

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from daybook.domain.position import Position
-from daybook.pipeline.correcting import Correcting
 from daybook.failpoints import hit
+from daybook.pipeline.correcting import Correcting
 from daybook.pipeline.folding import Folding
 from daybook.sources.cell_columns import empty
 from daybook.sources.fold import Folded, Limits, overlong
