@@ -116,7 +116,8 @@ async def test_as_of_any_moment_since_the_day_was_closed(server: EmbeddedValkey,
         await add(parts, tmp_path / "first.csv", *FIRST)
         open_then = datetime.now(UTC) - timedelta(seconds=1)
         await close_day(parts)
-        closed = (await parts.archive.updated([DAY]))[DAY]
+        closed = (await parts.archive.load([DAY]))[DAY].updated
+        assert closed is not None
         states = [(closed, {"paypal": (Decimal("10.5"), 2), "visa": (Decimal(3), 1)})]
         total = Decimal("10.5")
         for number in range(1, 5):

@@ -141,8 +141,8 @@ class Observer:
         """As the archive alone has them."""
         return {
             (bucket.day, bucket.type, method): (to_decimal(cell.units), cell.transactions)
-            async for bucket, state in self.archive.days("0001-01-01", "9999-12-31")
-            for method, cell in state.cells.items()
+            async for bucket, archived in self.archive.days("0001-01-01", "9999-12-31")
+            for method, cell in archived.state.cells.items()
         }
 
     async def rejects(self, source: str) -> list[Reject]:

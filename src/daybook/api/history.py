@@ -40,11 +40,9 @@ class History:
             bucket: Held(held.state, "redis", moment_text(moment_of(held.changed_ms)))
             for bucket, held in (await self._hot.read(await self._hot.resident(*days))).items()
         }
-        archived = {bucket: state async for bucket, state in self._archive.days(*days) if bucket not in found}
-        updated = await self._archive.updated(archived)
-        for bucket, state in archived.items():
-            moment = updated.get(bucket)
-            found[bucket] = Held(state, "archive", moment_text(moment) if moment else "")
+        async for bucket, archived in self._archive.days(*days):
+            changed = moment_text(archived.updated) if archived.updated else ""
+            found.setdefault(bucket, Held(archived.state, "archive", changed))
         return found
 
     async def restatements(self, first: date, last: date, after: str, number: int) -> list[Restatement]:

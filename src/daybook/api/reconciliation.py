@@ -57,12 +57,12 @@ class Reconciliation:
         books = _Books()
         resident = await self._hot.read(await self._hot.resident(_FIRST_DAY, _LAST_DAY))
         compared: dict[Bucket, BucketState] = {}
-        async for bucket, state in self._archive.days(_FIRST_DAY, _LAST_DAY):
+        async for bucket, archived in self._archive.days(_FIRST_DAY, _LAST_DAY):
             books.archived += 1
             if bucket in resident:
-                compared[bucket] = state
+                compared[bucket] = archived.state
             else:
-                books.count(bucket, state)
+                books.count(bucket, archived.state)
         for bucket, held in resident.items():
             books.count(bucket, held.state)
             books.comparisons.append(_comparison(bucket, held.state, compared.get(bucket)))

@@ -30,8 +30,8 @@ class StatsService:
         found = {bucket: held.state for bucket, held in resident.items()}
         days = (last - first).days + 1
         if len(found) < days * len(TYPES):
-            async for bucket, state in self._archive.days(first.isoformat(), last.isoformat()):
-                found.setdefault(bucket, state)
+            async for bucket, archived in self._archive.days(first.isoformat(), last.isoformat()):
+                found.setdefault(bucket, archived.state)
         return by_day({bucket: state.cells for bucket, state in found.items()})
 
 

@@ -78,14 +78,14 @@ async def _accounts(stores: Stores) -> Accounts:
     for _ in range(_TRIES):
         if await stores.hot.state() is None:
             archived = {held.source.id: held.source for held in await stores.archive.sources()}
-            buckets = {bucket: state async for bucket, state in stores.archive.days(_FIRST_DAY, _LAST_DAY)}
+            buckets = {bucket: held.state async for bucket, held in stores.archive.days(_FIRST_DAY, _LAST_DAY)}
             return Accounts(list(archived.values()), archived, {}, buckets)
         before = await stores.hot.revision()
         queue = await stores.registry.queue_source()
         sources = [*(await stores.registry.known()).sources, *([queue] if queue else ())]
         resident = await stores.hot.read(await stores.hot.resident(_FIRST_DAY, _LAST_DAY))
         hot = {bucket: held.state for bucket, held in resident.items()}
-        buckets = {bucket: state async for bucket, state in stores.archive.days(_FIRST_DAY, _LAST_DAY)}
+        buckets = {bucket: held.state async for bucket, held in stores.archive.days(_FIRST_DAY, _LAST_DAY)}
         archived = {held.source.id: held.source for held in await stores.archive.sources()}
         if before == await stores.hot.revision():
             return Accounts(sources, archived, hot, buckets)

@@ -16,7 +16,7 @@ from daybook.pipeline.method_limit import Crowded, MethodLimit, crowded_out, wit
 from daybook.pipeline.restating import ClosedBucket, restatements
 from daybook.pipeline.stop import Backoff, StopToken
 from daybook.sources.batch_codec import decode
-from daybook.stores.archive import Archive
+from daybook.stores.archive import Archive, ArchivedBucket
 from daybook.stores.commit import BucketWrite, Commit, LedgerMove
 from daybook.stores.hot_aggregates import HotAggregates, ResidentBucket
 from daybook.stores.source_registry import SourceRegistry
@@ -240,10 +240,13 @@ class Aggregator:
         if cold:
             await self._room.make_room(len(cold), wanted)
             archived = await self._archive.load(cold)
-            updated = await self._archive.updated(archived)
-            for bucket in cold:
-                state, since = archived.get(bucket, BucketState(0, {})), updated.get(bucket)
-                self._held[bucket] = _Held(None, state, bucket in archived, moment_text(since) if since else "")
+            self._held.update({bucket: _cold(archived.get(bucket)) for bucket in cold})
+
+
+def _cold(archived: ArchivedBucket | None) -> _Held:
+    if archived is None:
+        return _Held(None, BucketState(0, {}))
+    return _Held(None, archived.state, closed=True, since=moment_text(archived.updated) if archived.updated else "")
 
 
 def _resident(held: ResidentBucket) -> _Held:

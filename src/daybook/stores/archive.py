@@ -19,6 +19,12 @@ class ArchivedSource(NamedTuple):
     """Grows with every change in Redis; the archive never goes back to a lower one of the same snapshot."""
 
 
+class ArchivedBucket(NamedTuple):
+    state: BucketState
+    updated: datetime | None
+    """When it was last written; None when nobody knows."""
+
+
 class Snapshot(NamedTuple):
     """A consistent state of everything that changed: the sums hold exactly the rows before the ledgers."""
 
@@ -72,20 +78,16 @@ class Archive(Protocol):
         """
         ...
 
-    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
+    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, ArchivedBucket]:
         """Those of the buckets that it holds, in full, in one query."""
         ...
 
-    def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, BucketState]]:
+    def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, ArchivedBucket]]:
         """All buckets of a range of days, both ends included, by day."""
         ...
 
     async def sources(self) -> list[ArchivedSource]:
         """All sources, the queue's own included, as of the last snapshot."""
-        ...
-
-    async def updated(self, buckets: Iterable[Bucket]) -> dict[Bucket, datetime]:
-        """When those of the buckets that it holds were last written, where that is known."""
         ...
 
     async def rejects(self, source_id: str, after_line: int, number: int) -> list[Reject]:

@@ -15,7 +15,6 @@ be true then: the epoch, the snapshot's number, the write.
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from bson import Int64
@@ -25,13 +24,13 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from daybook.clock import utc_now
-from daybook.domain.bucket import Bucket, BucketState
+from daybook.domain.bucket import Bucket
 from daybook.domain.position import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import ConfigurationError, FencedError, IntegrityError, StoreUnavailableError
 from daybook.failpoints import hit
 from daybook.stores import mongo_schema as schema
-from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
+from daybook.stores.archive import ArchivedBucket, ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.mongo_client import (
     Document,
     GuardedUpserts,
@@ -127,42 +126,30 @@ class MongoArchive:
                 inserted, updated = map(sum, zip((0, 0), *written, strict=True))
                 return Written(inserted, updated, len(snapshot.buckets) - inserted - updated)
 
-    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
+    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, ArchivedBucket]:
         wanted = set(buckets)
         days = sorted({bucket.day for bucket in wanted})
-        found: dict[Bucket, BucketState] = {}
+        found: dict[Bucket, ArchivedBucket] = {}
         with translated():
             for first in range(0, len(days), _DAYS_PER_QUERY):
                 query = {"Date": {"$in": days[first : first + _DAYS_PER_QUERY]}}
                 async for document in self._collection(schema.AGGREGATES).find(query):
                     if (bucket := schema.bucket_of(document)) in wanted:
-                        found[bucket] = schema.bucket_state(document)
+                        found[bucket] = schema.archived_bucket(document)
         hit("mongo.load.done")
         return found
 
-    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, BucketState]]:
+    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, ArchivedBucket]]:
         query = {"Date": {"$gte": first_day, "$lte": last_day}}
         with translated():
             async with self._collection(schema.AGGREGATES).find(query) as cursor:
                 async for document in cursor.sort([("Date", 1), ("Type", 1)]):
-                    yield schema.bucket_of(document), schema.bucket_state(document)
+                    yield schema.bucket_of(document), schema.archived_bucket(document)
 
     async def sources(self) -> list[ArchivedSource]:
         with translated():
             documents = await self._collection(schema.SOURCES).find().to_list()
         return [schema.archived_source(document) for document in documents]
-
-    async def updated(self, buckets: Iterable[Bucket]) -> dict[Bucket, datetime]:
-        wanted = set(buckets)
-        days = sorted({bucket.day for bucket in wanted})
-        found: dict[Bucket, datetime] = {}
-        with translated():
-            for first in range(0, len(days), _DAYS_PER_QUERY):
-                query = {"Date": {"$in": days[first : first + _DAYS_PER_QUERY]}, "LastUpdated": {"$exists": True}}
-                fields = {"Date": 1, "Type": 1, "LastUpdated": 1}
-                async for document in self._collection(schema.AGGREGATES).find(query, fields):
-                    found[schema.bucket_of(document)] = document["LastUpdated"].replace(tzinfo=UTC)
-        return {bucket: moment for bucket, moment in found.items() if bucket in wanted}
 
     async def rejects(self, source_id: str, after_line: int, number: int) -> list[Reject]:
         query = {"_id.source": source_id, "_id.line": {"$gt": Int64(after_line)}}
@@ -333,7 +320,7 @@ class MongoArchive:
         """
         buckets = await self.load(snapshot.buckets)
         for bucket, state in snapshot.buckets.items():
-            held = buckets.get(bucket)
+            held = buckets[bucket].state if bucket in buckets else None
             if held is None or (held.version <= state.version and held != state):
                 raise IntegrityError(
                     f"MongoDB holds snapshot {snapshot.number} with other totals of {' '.join(bucket)}"

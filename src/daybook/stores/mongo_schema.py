@@ -1,6 +1,7 @@
 """What stands in MongoDB: collections, validator, indexes, and the form of each document."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Context, Decimal, DecimalException
 from typing import Any
 
@@ -16,7 +17,7 @@ from daybook.domain.money import DECIMALS, UNITS_PER_ONE, format_units, parse_to
 from daybook.domain.position import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import DaybookError, IntegrityError
-from daybook.stores.archive import ArchivedSource, Snapshot
+from daybook.stores.archive import ArchivedBucket, ArchivedSource, Snapshot
 from daybook.stores.mongo_client import Document
 from daybook.stores.source_registry import pack_source, unpack_source
 
@@ -130,6 +131,13 @@ def bucket_document(bucket: Bucket, state: BucketState) -> Document:
 
 def bucket_of(document: Document) -> Bucket:
     return Bucket(document["Date"], document["Type"])
+
+
+def archived_bucket(document: Document) -> ArchivedBucket:
+    """With the state of `bucket_state`."""
+    updated = document.get("LastUpdated")
+    moment = updated.replace(tzinfo=UTC) if isinstance(updated, datetime) else None
+    return ArchivedBucket(bucket_state(document), moment)
 
 
 def bucket_state(document: Document) -> BucketState:

@@ -17,7 +17,7 @@ from daybook.domain.position import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import ConfigurationError, FencedError, StoreUnavailableError
 from daybook.failpoints import hit
-from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
+from daybook.stores.archive import ArchivedBucket, ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.source_registry import pack_source, unpack_source
 
 _SCHEMA = """
@@ -49,6 +49,7 @@ ON CONFLICT (Date, Type) DO UPDATE SET TotalAmount = excluded.TotalAmount,
     TransactionCount = excluded.TransactionCount, LastUpdated = excluded.LastUpdated,
     Version = excluded.Version WHERE excluded.Version > Version
 """
+_CONTENT = "TotalAmount, TransactionCount, Version, LastUpdated"
 _ROWS_PER_STEP = 1000
 _BUSY_SECONDS = 5.0
 _TOTALS = msgspec.json.Decoder(dict[str, str])
@@ -122,29 +123,29 @@ class SqliteArchive:
 
         return await self._run(work)
 
-    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, BucketState]:
+    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, ArchivedBucket]:
         wanted = list(buckets)
 
-        def work(connection: sqlite3.Connection) -> dict[Bucket, BucketState]:
-            rows = _select(connection, "TotalAmount, TransactionCount, Version", wanted)
-            found = {Bucket(day, kind): _state(*content) for day, kind, *content in rows}
+        def work(connection: sqlite3.Connection) -> dict[Bucket, ArchivedBucket]:
+            rows = _select(connection, _CONTENT, wanted)
+            found = {Bucket(day, kind): _archived(*content) for day, kind, *content in rows}
             hit("sqlite.load.done")
             return found
 
         return await self._run(work)
 
-    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, BucketState]]:
+    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, ArchivedBucket]]:
         after: tuple[str, str] = (first_day, "")
         while True:
             rows = await self._run(
                 lambda connection, after=after: connection.execute(  # type: ignore[misc]
-                    "SELECT Date, Type, TotalAmount, TransactionCount, Version FROM DailyAggregates"
+                    f"SELECT Date, Type, {_CONTENT} FROM DailyAggregates"  # noqa: S608 - a constant
                     " WHERE (Date, Type) > (?, ?) AND Date <= ? ORDER BY Date, Type LIMIT ?",
                     (*after, last_day, _ROWS_PER_STEP),
                 ).fetchall()
             )
             for day, kind, *content in rows:
-                yield Bucket(day, kind), _state(*content)
+                yield Bucket(day, kind), _archived(*content)
             if len(rows) < _ROWS_PER_STEP:
                 return
             after = rows[-1][:2]
@@ -152,11 +153,6 @@ class SqliteArchive:
     async def sources(self) -> list[ArchivedSource]:
         rows = await self._run(lambda connection: connection.execute("SELECT Packed, Revision FROM Sources").fetchall())
         return [ArchivedSource(unpack_source(packed), revision) for packed, revision in rows]
-
-    async def updated(self, buckets: Iterable[Bucket]) -> dict[Bucket, datetime]:
-        wanted = list(buckets)
-        rows = await self._run(lambda connection: _select(connection, "LastUpdated", wanted).fetchall())
-        return {Bucket(day, kind): datetime.fromisoformat(updated) for day, kind, updated in rows}
 
     async def rejects(self, source_id: str, after_line: int, number: int) -> list[Reject]:
         rows = await self._run(
@@ -284,9 +280,7 @@ def _texts(state: BucketState) -> tuple[str, str]:
     return msgspec.json.encode(totals).decode(), msgspec.json.encode(counts).decode()
 
 
-def _state(totals: str, counts: str, version: int) -> BucketState:
+def _archived(totals: str, counts: str, version: int, updated: str) -> ArchivedBucket:
     count_of = _COUNTS.decode(counts)
-    return BucketState(
-        version,
-        {name: Cell(parse_total(total), count_of[name]) for name, total in _TOTALS.decode(totals).items()},
-    )
+    cells = {name: Cell(parse_total(total), count_of[name]) for name, total in _TOTALS.decode(totals).items()}
+    return ArchivedBucket(BucketState(version, cells), datetime.fromisoformat(updated))
