@@ -334,8 +334,9 @@ async def test_when_a_bucket_was_last_written(archive: Archive) -> None:
     await archive.write(snapshot(2, {DEPOSITS: state(2, paypal=2)}))
     later = {bucket: archived.updated async for bucket, archived in archive.days("2026-01-15", "2026-01-15")}
     assert later.keys() == {DEPOSITS, WITHDRAWALS}
-    assert later[DEPOSITS] is not None
-    assert later[DEPOSITS] >= first
+    second = later[DEPOSITS]
+    assert second is not None
+    assert second >= first
 
 
 def restatement(day: str, version: int, step: int = 0, **totals: tuple[str, str]) -> Restatement:

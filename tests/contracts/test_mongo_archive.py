@@ -31,7 +31,7 @@ from daybook.errors import (
 )
 from daybook.stores.archive import ArchivedSource, Snapshot, Written
 from daybook.stores.mongo_archive import MongoArchive
-from daybook.stores.mongo_client import GuardedUpserts, Upsert
+from daybook.stores.mongo_client import PacedWrites, Upsert
 from daybook.stores.mongo_schema import redo_parts
 from support.archives import states
 from support.mongo_server import Fate, MongoProxy, MongoServer, mongod, secantus
@@ -301,14 +301,16 @@ class Cut:
         self.steps, self.at, self.fate = [], at, fate
 
 
-WRITE_STEPS = ["find", *["insert"] * 5, "update", *["update"] * 5, "update", "delete"]
+APPLY_STEPS = [*["update"] * 4, "insert"]
+"""Buckets and sources, then what is only ever added."""
+WRITE_STEPS = ["find", *["insert"] * 5, "update", *APPLY_STEPS, "update", "delete"]
 """Look at the fence, store the parts, accept, apply the parts, finish, sweep."""
 ACCEPTED = WRITE_STEPS.index("update") + 1
 """Number of the step, from 1, that makes the write happen."""
 OPEN_STEPS = [
     *("create", "collMod", *["createIndexes"] * 3),
     *("update", "find", "update"),  # create the fence, raise its epoch
-    *("find", "find", *["update"] * 3, "update", "delete", "find"),  # finish what was accepted
+    *("find", "find", "update", "update", "insert", "update", "delete", "find"),  # finish what was accepted
     "delete",
 ]
 
@@ -507,7 +509,7 @@ class TestPausedAndReplaced:
         new = store.archive()
         await old.open()
         await old.write(FIRST)
-        hold.arm("insert", *["update"] * (applied + 2))
+        hold.arm("insert", "update", *[*APPLY_STEPS, "update"][: applied + 1])
         writing = asyncio.create_task(old.write(SECOND))
         await hold.held()
         assert (await new.open()).snapshot == 2
@@ -627,7 +629,7 @@ async def test_of_many_inserts_at_once_the_newest_stays(store: Store) -> None:
     async def put(version: int) -> None:
         guard = {"Type": "deposits", "Version": {"$not": {"$gte": version}}}
         content = {"$set": {"TotalAmount": {}, "Version": version}}
-        await GuardedUpserts().send(aggregates, [Upsert({"Date": day, **guard}, content) for day in days])
+        await PacedWrites().upsert(aggregates, [Upsert({"Date": day, **guard}, content) for day in days])
 
     await asyncio.gather(*map(put, versions))
     found = [(found["Date"], found["Version"]) for found in store.plain["DailyAggregates"].find()]
@@ -649,7 +651,7 @@ async def test_what_was_refused_as_a_duplicate_is_tried_as_an_update() -> None:
 
     upserts = [Upsert({"Date": day}, {"$set": {"Version": 2}}) for day in ("2026-01-01", "2026-01-02")]
     collection: Any = Racing()
-    assert await GuardedUpserts().send(collection, upserts) == (1, 1)
+    assert await PacedWrites().upsert(collection, upserts) == (1, 1)
     assert collection.asked[1] == [UpdateOne(*upserts[1])]
 
 
@@ -710,7 +712,7 @@ async def test_a_server_too_slow_for_large_requests_gets_smaller_ones(store: Sto
     """It needs a second for more than 8 KB, and the client waits half of one."""
 
     async def slow(command: str) -> Fate:
-        if opened and proxy.message_bytes > 8 << 10 and command == "update":
+        if opened and proxy.message_bytes > 8 << 10 and command == "insert":
             await asyncio.sleep(1)
         return Fate.PASS
 

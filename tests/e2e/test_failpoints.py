@@ -14,7 +14,8 @@ from support.outside import OutsideMongo
 from support.sample_file import generated
 from support.service import Setting
 
-ROWS = 3000
+ROWS, DAYS = 1500, 60
+"""120 buckets: more than may stay in Redis, few enough for a slow archive."""
 BUSY: dict[str, Setting] = {
     "DumperTaskScheduleInterval": 0.1,
     "CutOffDays": 0,
@@ -32,7 +33,7 @@ def mongo_server(tmp_path: Path) -> Iterator[OutsideMongo]:
 
 def points_of_a_life(make_service: MakeService, tmp_path: Path, **settings: Setting) -> list[str]:
     """An import, evictions, and a graceful stop."""
-    file = generated(tmp_path / "month.csv", rows=ROWS, bad_rows=0.01, days=90, seconds=1)
+    file = generated(tmp_path / "month.csv", rows=ROWS, bad_rows=0.01, days=DAYS, seconds=1)
     seen = tmp_path / "seen"
     service = make_service(CsvFilePath=file, ReplaySpeed=1, DAYBOOK_FAILPOINTS_SEEN=seen, **BUSY, **settings).start()
     service.wait_until_imported(file, ROWS)

@@ -21,7 +21,7 @@ ROOMY: Settings = {"MaxResidentBuckets": 20_000, "DumperTaskScheduleInterval": 0
 TIGHT: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 10, "MaxQueueBytes": 4096}
 SHARE_IN_START, SHARE_WITH_SERVER = 0.2, 0.2
 LONGEST_LIFE_SECONDS = 0.4
-POINTS_ROWS = 3000
+POINTS_ROWS = 1500
 NTHS = (1, 1, 2, 5)
 POINTS = (*failpoints.of_scripts(SCRIPTS), *failpoints.SQLITE, *failpoints.MONGO, *failpoints.FILES, *failpoints.SERVER)
 
@@ -68,7 +68,7 @@ def at_a_failpoint(case: Case) -> None:
 
 def _dies_at(case: Case, point: str, nth: int) -> bool:
     """False when the process came to its end without being killed; all is checked either way."""
-    file = case.file(rows=POINTS_ROWS, seconds=1, days=DAYS)
+    file = case.file(rows=POINTS_ROWS, seconds=1, days=60)
     folder = case.folder / f"hit-{nth}"
     kind = "secantus" if point.startswith("mongo.") else "sqlite"
     if kind == "secantus":

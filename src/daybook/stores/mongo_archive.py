@@ -33,7 +33,7 @@ from daybook.stores import mongo_schema as schema
 from daybook.stores.archive import ArchivedBucket, ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.mongo_client import (
     Document,
-    GuardedUpserts,
+    PacedWrites,
     Upsert,
     connect,
     safe_database,
@@ -82,7 +82,7 @@ class MongoArchive:
         self._part_bytes = part_bytes
         self._epoch = 0
         self._client: AsyncMongoClient[Document] | None = None
-        self._upserts = GuardedUpserts()
+        self._writes = PacedWrites()
         self._one_write_at_a_time = asyncio.Lock()
 
     async def open(self) -> ArchiveState:
@@ -166,10 +166,7 @@ class MongoArchive:
             for document in documents if void else ():
                 held = {"_id": document["_id"], "BySource": {"$in": list(void)}}
                 await self._collection(schema.CORRECTIONS).update_one(held, {"$set": document})
-            await self._upserts.send(
-                self._collection(schema.CORRECTIONS),
-                [Upsert({"_id": document["_id"]}, {"$setOnInsert": document}) for document in documents],
-            )
+            await self._writes.insert(self._collection(schema.CORRECTIONS), documents)
         found: dict[tuple[str, int], Correction] = {}
         for source in {each.source for each in wanted}:
             standing = await self.corrections(source, [each.line for each in wanted if each.source == source])
@@ -279,17 +276,13 @@ class MongoArchive:
             )
             for item in part.get("sources", ())
         ]
-        rejects, restatements = (
-            [Upsert({"_id": item["_id"]}, {"$setOnInsert": item}) for item in part.get(kind, ())]
-            for kind in ("rejects", "restatements")
-        )
-        done = await self._upserts.send(self._collection(schema.AGGREGATES), buckets)
+        done = await self._writes.upsert(self._collection(schema.AGGREGATES), buckets)
         hit("mongo.apply.buckets")
-        await self._upserts.send(self._collection(schema.SOURCES), sources)
+        await self._writes.upsert(self._collection(schema.SOURCES), sources)
         hit("mongo.apply.sources")
-        await self._upserts.send(self._collection(schema.REJECTS), rejects)
+        await self._writes.insert(self._collection(schema.REJECTS), part.get("rejects", ()))
         hit("mongo.apply.rejects")
-        await self._upserts.send(self._collection(schema.RESTATEMENTS), restatements)
+        await self._writes.insert(self._collection(schema.RESTATEMENTS), part.get("restatements", ()))
         hit("mongo.apply.restatements")
         return done
 

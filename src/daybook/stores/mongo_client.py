@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from pymongo import AsyncMongoClient, ReadPreference, UpdateOne
+from pymongo import AsyncMongoClient, InsertOne, ReadPreference, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
@@ -22,6 +22,7 @@ from pymongo.write_concern import WriteConcern
 from daybook.errors import ConfigurationError, DaybookError, StoreUnavailableError
 
 Document = dict[str, Any]
+Item = TypeVar("Item")
 
 _OPERATIONS_PER_REQUEST = 250
 _MORE_AFTER_SUCCESS = 2
@@ -69,35 +70,53 @@ def safe_database(client: AsyncMongoClient[Document], name: str, timeout_ms: int
     )
 
 
-class GuardedUpserts:
-    """Sends upserts in requests that the server answers in time: smaller ones after one that it did not."""
+class PacedWrites:
+    """Writes in requests that the server answers in time: smaller ones after one that it did not."""
 
     def __init__(self) -> None:
         self._per_request = _OPERATIONS_PER_REQUEST
 
-    async def send(self, collection: AsyncCollection[Document], upserts: Sequence[Upsert]) -> tuple[int, int]:
+    async def upsert(self, collection: AsyncCollection[Document], upserts: Sequence[Upsert]) -> tuple[int, int]:
         """Numbers inserted and updated. The rest is refused as a duplicate: the filter excludes what is there.
 
         Two inserts at the same moment also end so, even if the newer one is the one refused. So what was refused
         is tried once more as an update only.
         """
-        inserted = updated = first = 0
-        while first < len(upserts):
-            some = upserts[first : first + self._per_request]
-            try:
+        inserted = updated = 0
+        for some in self._portions(upserts):
+            with self._paced():
                 new, changed, refused = await _bulk(collection, [UpdateOne(*each, upsert=True) for each in some])
                 inserted, updated = inserted + new, updated + changed
                 if refused:
                     updated += (await _bulk(collection, [UpdateOne(*some[i]) for i in refused]))[1]
-            except ConnectionFailure:
-                self._per_request = max(1, self._per_request // 4)
-                raise
-            first += len(some)
-            self._per_request = min(_OPERATIONS_PER_REQUEST, self._per_request + _MORE_AFTER_SUCCESS)
         return inserted, updated
 
+    async def insert(self, collection: AsyncCollection[Document], documents: Sequence[Document]) -> None:
+        """Those whose `_id` is not there yet."""
+        for some in self._portions(documents):
+            with self._paced():
+                await _bulk(collection, [InsertOne(document) for document in some])
 
-async def _bulk(collection: AsyncCollection[Document], operations: Sequence[UpdateOne]) -> tuple[int, int, list[int]]:
+    def _portions(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+        first = 0
+        while first < len(items):
+            some = items[first : first + self._per_request]
+            first += len(some)
+            yield some
+
+    @contextmanager
+    def _paced(self) -> Iterator[None]:
+        try:
+            yield
+        except ConnectionFailure:
+            self._per_request = max(1, self._per_request // 4)
+            raise
+        self._per_request = min(_OPERATIONS_PER_REQUEST, self._per_request + _MORE_AFTER_SUCCESS)
+
+
+async def _bulk(
+    collection: AsyncCollection[Document], operations: Sequence[UpdateOne | InsertOne[Document]]
+) -> tuple[int, int, list[int]]:
     try:
         result = await collection.bulk_write(operations, ordered=False)
     except BulkWriteError as error:
