@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
 from daybook.domain.position import Position, Reject
+from daybook.domain.transaction import Transaction
+from daybook.sources import fold as fold_module
 from daybook.sources.batch_codec import BatchHeader, decode, encode
 from daybook.sources.cell_columns import from_sums, joined
+from daybook.sources.fast_columns import fold_columns
 from daybook.sources.fold import Folded, Limits, fold, fold_within
 from daybook.sources.queue_json import fold_lines, parse_transaction
 from daybook.sources.records import Layout, parse_row, records
@@ -155,6 +158,27 @@ def test_parts_add_up_to_the_whole(block: bytes, buckets: int, rejects: int) -> 
     assert rejects_found == whole.rejects
     assert (sum(part.rows for part in parts), sum(part.lines for part in parts)) == (whole.rows, whole.lines)
     assert sum(part.size for part in parts) == len(block)
+
+
+def test_rejects_beyond_the_limit_are_not_judged_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = 0
+
+    def counting(fields: list[str], layout: Layout) -> Transaction:
+        nonlocal judged
+        judged += 1
+        return parse_row(fields, layout)
+
+    monkeypatch.setattr(fold_module, "parse_row", counting)
+    parts = fold_within(b"a\n" * 100_000, LAYOUT, "s", Limits(10, 1000))
+    assert sum(len(part.rejects) for part in parts) == 100_000
+    assert judged < 4 * 100_000
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n"])
+def test_blank_lines_are_left_out_by_the_fast_columns(blank: bytes) -> None:
+    row = b"2026-01-15T10:30:00,deposit,visa,1.00,5\n"
+    fast = fold_columns(blank * 3 + row + blank + b"\r\r\n" + row, LAYOUT)
+    assert (fast.rows, fast.lines, fast.doubtful) == (2, 7, [5])
 
 
 @given(st.lists(_SURE_ROW, min_size=1, max_size=60), st.randoms(use_true_random=False))

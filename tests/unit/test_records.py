@@ -177,3 +177,10 @@ def test_rows_are_due_after_the_pauses_before_them() -> None:
     assert b"".join(each.data for each in due) == block
     assert [round(each.pause_seconds, 3) for each in due] == [0.12, 0.21, 0.0]
     assert sum(each.pause_seconds for each in paced(block, header.layout, 10.0)) == pytest.approx(0.033)
+
+
+def test_a_block_of_very_short_lines_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_bytes(HEADER + b"\n" * 600_000)
+    found, digest = _all_blocks(tmp_path / "f.csv", len(HEADER))
+    assert [block.size for block in found] == [1 << 18, 1 << 18, 600_000 - (1 << 19)]
+    assert digest == hashlib.sha256(HEADER + b"\n" * 600_000).hexdigest()

@@ -52,7 +52,7 @@ class FastFold(NamedTuple):
     lines: int
     """Of the block."""
     doubtful: list[int]
-    """Indexes of the block's lines that the reference must judge, ascending."""
+    """Indexes of the block's lines that the reference must judge, ascending; blank lines may be left out."""
 
 
 def fold_columns(block: bytes, layout: Layout) -> FastFold:
@@ -95,7 +95,7 @@ def _fold_chunk(chunk: bytes, layout: Layout, methods: MethodCodes) -> tuple[Cel
     cells = _add_up(days, types, codes, units, methods.names)
     if len(lines) == len(line_ends):
         return cells, len(lines), len(lines), _NONE
-    doubtful = np.ones(len(line_ends), np.bool_)
+    doubtful = ~_are_blank(words, line_ends)
     doubtful[lines] = False
     return cells, len(line_ends), len(lines), np.flatnonzero(doubtful)
 
@@ -115,6 +115,13 @@ def _split(words: Words, width: int) -> tuple[Indexes, Indexes, list[Column]]:
     lefts = [np.append(words.begin, line_ends[:-1] + 1)[lines], *(right + 1 for right in rights[:-1])]
     rights[-1] = rights[-1] - (words.bytes[rights[-1] - 1] == _RETURN)
     return line_ends, lines, [Column(left, right) for left, right in zip(lefts, rights, strict=True)]
+
+
+def _are_blank(words: Words, line_ends: Indexes) -> Mask:
+    """Which lines are surely no row: they hold at most one carriage return."""
+    starts = np.append(words.begin, line_ends[:-1] + 1)
+    blank: Mask = (line_ends == starts) | ((line_ends == starts + 1) & (words.bytes[starts] == _RETURN))
+    return blank
 
 
 def _is_utf8(block: bytes, words: Words, line_ends: Indexes) -> Mask:

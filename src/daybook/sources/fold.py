@@ -58,12 +58,16 @@ def fold_within(
     """
     if stopped is not None and stopped.is_set():
         return []
-    folded = fold(block, layout, source)
-    if len(folded.cells.buckets()) <= limits.buckets and len(folded.rejects) <= limits.rejects:
-        return [folded]
+    try:
+        folded = _fold(block, layout, _Judged(layout, source, limits.rejects))
+    except _TooManyRejectsError:
+        pass
+    else:
+        if len(folded.cells.buckets()) <= limits.buckets:
+            return [folded]
     middle = aligned_end(block[: len(block) // 2], final=False) or len(next(records(block, final=True)).raw)
     if middle == len(block):
-        return [folded]
+        return [fold(block, layout, source)]
     first = fold_within(block[:middle], layout, source, limits, stopped)
     return first + fold_within(block[middle:], layout, source, limits, stopped)
 
@@ -79,8 +83,11 @@ def fold(block: bytes, layout: Layout, source: str) -> Folded:
 
     Rejects count the lines from the block's beginning; `Folded.behind` makes them lines of the source.
     """
+    return _fold(block, layout, _Judged(layout, source))
+
+
+def _fold(block: bytes, layout: Layout, judged: "_Judged") -> Folded:
     plain = b'"' not in block and block.endswith(b"\n")
-    judged = _Judged(layout, source)
     if plain:
         fast = fold_columns(block, layout)
         lines = fast.lines
@@ -122,12 +129,17 @@ def _record(lines: list[bytes], index: int) -> Record:
     return record
 
 
+class _TooManyRejectsError(Exception):
+    """The rest of the block need not be looked at: it is halved anyway."""
+
+
 class _Judged:
     """Collects the rows that were judged one by one."""
 
-    def __init__(self, layout: Layout, source: str) -> None:
+    def __init__(self, layout: Layout, source: str, most_rejects: int | None = None) -> None:
         self.layout = layout
         self.source = source
+        self._most_rejects = most_rejects
         self.rows = 0
         self._sure: list[CellColumns] = []
         self._sums: Sums = {}
@@ -146,6 +158,8 @@ class _Judged:
                 raise ValueError(record.reason)  # noqa: TRY301 - one place turns reasons into rejects
             row = parse_row(record.fields, self.layout)
         except ValueError as error:
+            if len(self.rejects) == self._most_rejects:
+                raise _TooManyRejectsError from error
             self.rejects.append(Reject(self.source, index + 1, raw_text(record.raw), str(error)))
         else:
             add_cells(self._sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])

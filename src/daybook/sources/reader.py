@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from daybook.domain.position import RAW_LIMIT
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
@@ -13,6 +15,9 @@ from daybook.sources.records import EXPECTED_HEADER, MAX_RECORD_BYTES, Header, a
 
 MAX_LINE_BYTES = 1 << 20
 """A longer line is rejected as one record, without being held in memory."""
+
+MAX_BLOCK_LINES = 1 << 18
+"""A block of very short lines is cut, because a line that is judged by itself takes a hundred times its own memory."""
 
 _HEAD_BYTES = 1 << 16
 _TAIL_BYTES = 4096
@@ -98,6 +103,8 @@ class BlockReader:
         while True:
             data = self._peek(wanted)
             at_end = len(data) < wanted
+            if data.count(b"\n") > MAX_BLOCK_LINES:
+                data, at_end = _first_lines(data, MAX_BLOCK_LINES), False
             long_at = _overlong_line(data)
             if long_at == 0:
                 return self._skip_line()
@@ -208,6 +215,11 @@ class _Line:
 
 def _tail_of(before: bytes, piece: bytes) -> bytes:
     return (before + piece[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+
+
+def _first_lines(data: bytes, lines: int) -> bytes:
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+    return data[: int(ends[lines - 1]) + 1]
 
 
 def _overlong_line(data: bytes) -> int | None:
