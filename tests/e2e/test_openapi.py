@@ -47,9 +47,9 @@ def try_out(service: Service, folder: Path, config: str, *options: str) -> None:
     """Fails with Schemathesis' report when an answer is not as promised, or an operation was left out."""
     (folder / "schemathesis.toml").write_text(config)
     report = folder / "report.json"
-    words: list[str | Path] = [
-        *(SCHEMATHESIS, "run", f"{service.address}/openapi.json", "--checks", "all", "--seed", "1"),
-        *("--suppress-health-check", "all", "--report-json-path", report, *options),
+    words = [
+        *(str(SCHEMATHESIS), "run", f"{service.address}/openapi.json", "--checks", "all", "--seed", "1"),
+        *("--suppress-health-check", "all", "--report-json-path", str(report), *options),
     ]
     done = subprocess.run(
         words,
