@@ -12,7 +12,7 @@ from daybook.domain.position import Position, Refused
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import LaneLostError, RedisUnavailableError, SourceError, StoreUnavailableError
 from daybook.pipeline.element_reader import Applied, Changes, ElementReader, is_json
-from daybook.pipeline.method_limit import Crowded, MethodLimit, crowded_out, without
+from daybook.pipeline.method_limit import Crowded, MethodLimit, overfull, without
 from daybook.pipeline.restating import ClosedBucket, restatements
 from daybook.pipeline.stop import Backoff, StopToken
 from daybook.sources.batch_codec import decode
@@ -113,9 +113,11 @@ class Aggregator:
     async def _aggregate(self, elements: Sequence[Element]) -> int:
         applied = await self._apply(elements)
         await self._hold(applied.changes)
-        crowded = self._crowded(applied.changes)
-        if crowded and not await self._refuse(applied, crowded, elements):
-            return await self._aggregate(elements[: _of_one_kind(elements)])
+        crowded: Crowded = {}
+        if full := self._overfull(applied.changes):
+            if applied.elements > (together := _of_one_kind(elements)):
+                return await self._aggregate(elements[:together])
+            crowded = await self._refuse(applied, full, elements)
         await self._commit(applied, crowded)
         return applied.elements
 
@@ -135,14 +137,12 @@ class Aggregator:
                 else:
                     self._ledgers[identifier] = Position(offset=-1)
 
-    def _crowded(self, changes: Changes) -> Crowded:
-        return crowded_out(changes, {bucket: self._held[bucket].state for bucket in changes}, self._max_methods)
+    def _overfull(self, changes: Changes) -> dict[Bucket, set[str]]:
+        return overfull(changes, {bucket: self._held[bucket].state for bucket in changes}, self._max_methods)
 
-    async def _refuse(self, applied: Applied, crowded: Crowded, elements: Sequence[Element]) -> bool:
-        """Turn the rows without room into rejects; False when elements of two kinds, or two batches, are mixed."""
-        if applied.elements > _of_one_kind(elements):
-            return False
-        limit = MethodLimit(crowded, self._max_methods)
+    async def _refuse(self, applied: Applied, full: dict[Bucket, set[str]], elements: Sequence[Element]) -> Crowded:
+        """Turn the rows without room into rejects, of one batch or a run of JSON."""
+        limit = MethodLimit(full, self._max_methods)
         taken = [element for element in elements[: applied.elements] if isinstance(element, bytes)]
         ((name, before),) = ((source, self._ledgers[source]) for source in applied.ledgers)
         if name == QUEUE_SOURCE:
@@ -158,8 +158,8 @@ class Aggregator:
                 rows = limit.without_file(batch, before, rejected, str(error))
         applied.rejects = sorted([*applied.rejects, *rows.rejects], key=lambda reject: reject.line)
         applied.refused[name] = rows.added_to(self._refused[name])
-        applied.changes = without(applied.changes, crowded)
-        return True
+        applied.changes = without(applied.changes, rows.crowded)
+        return rows.crowded
 
     async def _rejected_lines(self, source: str, after: int, last: int) -> set[int]:
         """Lines of a source that the importer has rejected."""
@@ -199,7 +199,7 @@ class Aggregator:
             for bucket in stale:
                 del self._held[bucket]
             await self._hold(applied.changes)
-            if self._crowded(applied.changes):
+            if self._overfull(applied.changes):
                 raise LaneLostError("another consumer has changed the buckets")
         self._sequence += 1
         self._ledgers.update(applied.ledgers)

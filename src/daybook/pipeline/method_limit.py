@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from daybook.domain.bucket import Bucket, BucketState, Cell, Sums, add_cells
+from daybook.domain.bucket import TYPES, Bucket, BucketState, Cell, Sums, add_cells
 from daybook.domain.position import Position, Refused, Reject, raw_text
 from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.domain.transaction import Transaction
@@ -17,6 +17,7 @@ from daybook.errors import SourceError
 from daybook.pipeline.element_reader import Changes
 from daybook.sources.batch_codec import Batch
 from daybook.sources.files import ContentFile
+from daybook.sources.fold import fold
 from daybook.sources.queue_json import lines_of, parse_transaction
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import parse_row, records
@@ -31,22 +32,24 @@ class RefusedRows(NamedTuple):
     rejects: list[Reject]
     sums: Sums
 
+    @property
+    def crowded(self) -> Crowded:
+        return {bucket: set(cells) for bucket, cells in self.sums.items()}
+
     def added_to(self, refused: Refused) -> Refused:
-        units = {"deposits": 0, "withdrawals": 0}
+        units = dict.fromkeys(TYPES, 0)
         for bucket, cells in self.sums.items():
             units[bucket.type] += sum(cell.units for cell in cells.values())
         return refused.more(len(self.rejects), **units)
 
 
-def crowded_out(changes: Changes, held: Mapping[Bucket, BucketState], limit: int) -> Crowded:
-    """The methods that are new in their bucket and come after the `limit`-th."""
-    found: Crowded = {}
+def overfull(changes: Changes, held: Mapping[Bucket, BucketState], limit: int) -> dict[Bucket, set[str]]:
+    """The buckets that the changes would fill above `limit` methods, with those that they hold."""
+    found: dict[Bucket, set[str]] = {}
     for bucket, added in changes.items():
         cells = held[bucket].cells
-        if len(cells) + len(added) > limit:
-            new = [method for method, _, _ in added if method not in cells]
-            if without_room := set(new[max(0, limit - len(cells)) :]):
-                found[bucket] = without_room
+        if len(cells) + len(added) > limit and len(cells.keys() | {method for method, _, _ in added}) > limit:
+            found[bucket] = set(cells)
     return found
 
 
@@ -60,10 +63,11 @@ def without(changes: Changes, crowded: Crowded) -> Changes:
 
 
 class MethodLimit:
-    """Finds the rows that are crowded out. Blocks."""
+    """Goes through rows in order: in a full bucket the first methods stay. Used once. Blocks."""
 
-    def __init__(self, crowded: Crowded, limit: int) -> None:
-        self._crowded = crowded
+    def __init__(self, full: dict[Bucket, set[str]], limit: int) -> None:
+        """`full`: from `overfull`; the first rows' methods are added to it."""
+        self._full, self._limit = full, limit
         self._reason = f"its day has {limit} payment methods already (MaxMethodsPerBucket)"
 
     def of_queue(self, elements: Iterable[bytes], first_row: int) -> RefusedRows:
@@ -89,21 +93,19 @@ class MethodLimit:
         finally:
             reader.close()
             content.close()
-        found, sums, line = RefusedRows([], {}), Sums(), before.line
-        for record in records(block, final=True) if header else ():
-            line += record.lines
-            try:
-                transaction = parse_row(record.fields or [], header.layout) if header else None
-            except ValueError:
-                continue
-            if transaction is not None:
-                _add(sums, transaction)
-                if self._has_no_room(transaction):
-                    first = line - record.lines + 1
-                    reject = Reject(source.id, first, raw_text(record.raw), self._reason)
-                    self._refuse(found, transaction, reject)
-        if sums != batch.cells.sums():
+        if header is None or fold(block, header.layout, source.id).cells.sums() != batch.cells.sums():
             raise SourceError(f"{path}: holds other rows by now")
+        found, line = RefusedRows([], {}), before.line
+        for record in records(block, final=True):
+            try:
+                transaction = parse_row(record.fields or [], header.layout)
+            except ValueError:
+                pass
+            else:
+                if self._has_no_room(transaction):
+                    reject = Reject(source.id, line + 1, raw_text(record.raw), self._reason)
+                    self._refuse(found, transaction, reject)
+            line += record.lines
         return found
 
     def without_file(self, batch: Batch, before: Position, taken: set[int], problem: str) -> RefusedRows:
@@ -111,7 +113,7 @@ class MethodLimit:
         found = RefusedRows([], {})
         free = (line for line in range(before.line + 1, batch.header.end.line + 1) if line not in taken)
         for bucket, cells in batch.cells.sums().items():
-            for method in sorted(self._crowded.get(bucket, set()) & cells.keys()):
+            for method in [method for method in cells if not self._admits(bucket, method)]:
                 add_cells(found.sums, bucket, [(method, cells[method])])
                 raw = f"{bucket.day} {bucket.type} {method}"
                 reason = f"{self._reason}; line and text are not known: {problem}"
@@ -120,14 +122,18 @@ class MethodLimit:
         return found
 
     def _has_no_room(self, transaction: Transaction) -> bool:
-        bucket = Bucket(transaction.day, transaction.type.plural)
-        return transaction.payment_method in self._crowded.get(bucket, ())
+        return not self._admits(Bucket(transaction.day, transaction.type.plural), transaction.payment_method)
+
+    def _admits(self, bucket: Bucket, method: str) -> bool:
+        methods = self._full.get(bucket)
+        if methods is None or method in methods:
+            return True
+        if len(methods) >= self._limit:
+            return False
+        methods.add(method)
+        return True
 
     @staticmethod
-    def _refuse(found: RefusedRows, transaction: Transaction, reject: Reject) -> None:
+    def _refuse(found: RefusedRows, row: Transaction, reject: Reject) -> None:
         found.rejects.append(reject)
-        _add(found.sums, transaction)
-
-
-def _add(sums: Sums, row: Transaction) -> None:
-    add_cells(sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
+        add_cells(found.sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
