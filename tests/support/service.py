@@ -64,6 +64,9 @@ class Service:
     spawner each life is a fresh interpreter.
     """
 
+    program = "daybook"
+    """The module that is run."""
+
     def __init__(self, folder: Path, spawner: Spawner | None, **settings: Setting) -> None:
         self.folder = folder
         self.data_dir = folder / "data"
@@ -118,7 +121,7 @@ class Service:
         words = environment(self.settings)
         if self._spawner is not None:
             self._process = self._spawner.start(
-                "daybook",
+                self.program,
                 "serve",
                 environment=words,
                 folder=self.folder,
@@ -128,7 +131,7 @@ class Service:
         else:
             with self.log_path.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "daybook", "serve"],
+                    [sys.executable, "-m", self.program, "serve"],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

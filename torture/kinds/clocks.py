@@ -1,17 +1,20 @@
-"""The clock passes midnight or jumps, and days pass the cutoff while they are written. Needs libfaketime (Debian)."""
+"""Daybook's clock passes midnight or jumps, and days pass the cutoff while they are written.
+
+The clock of Redis is not turned: it measures leases and how long a day has not changed, never a date.
+"""
 
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
-from support.service import Service, Setting
+from support.service import Setting
 from torture.case import Case, Kind
 from torture.kinds.progress import Progress
+from torture.programs import turned_clock
 from torture.stores import some_stores
 from torture.verify import check
 
+ROOT = Path(__file__).parents[2]
 ROWS, DAYS, SECONDS = 20_000, 31, 8
 BEFORE_MIDNIGHT = timedelta(seconds=2.5)
 CUT_OFF_DAYS = 6
@@ -24,26 +27,20 @@ SETTINGS: dict[str, Setting] = {
 
 
 class Clock:
-    """What a process that was started with the settings takes for the time of day; an embedded server too."""
+    """What a service that runs `turned_clock` with the settings takes for the time of day."""
 
     def __init__(self, path: Path) -> None:
-        libraries = sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))
-        if not libraries:
-            pytest.skip("no clock to turn: install libfaketime")
         self._path = path
-        self.settings: dict[str, Setting] = {
-            "LD_PRELOAD": libraries[0],
-            "FAKETIME_TIMESTAMP_FILE": path,
-            "FAKETIME_NO_CACHE": 1,
-            "FAKETIME_DONT_FAKE_MONOTONIC": 1,
-        }
+        self.settings: dict[str, Setting] = {turned_clock.OFFSET_VARIABLE: path, "PYTHONPATH": ROOT}
 
     def turn_to(self, moment: datetime) -> None:
         """It goes on from there."""
-        offset = (moment - datetime.now(UTC)).total_seconds()
         draft = self._path.with_suffix(".new")
-        draft.write_text(f"{offset:+.3f}\n")
+        draft.write_text(str((moment - datetime.now(UTC)).total_seconds()))
         draft.rename(self._path)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=float(self._path.read_text()))
 
 
 def midnight(case: Case) -> None:
@@ -78,27 +75,27 @@ def _under(case: Case, midnight: datetime, jumps: list[timedelta], *, days: int)
     settings = {**SETTINGS, **stores.settings, **clock.settings, "CsvFilePath": file.path}
     service = case.service(settings, spawned=False)
     progress = Progress(service, file)
+    service.program = turned_clock.__name__
     with case.readers([service], [file]):
         case.start(service)
-        clock.turn_to(now := midnight - BEFORE_MIDNIGHT)
+        clock.turn_to(midnight - BEFORE_MIDNIGHT)
         service.wait(progress.has_grown, "it does some work")
         for jump in jumps:
             time.sleep(case.chance.uniform(0.2, 0.8))
-            clock.turn_to(now := now + jump)
+            clock.turn_to(clock.now() + jump)
             case.outcome.faults += 1
-        service.wait(lambda: _is_past(service, midnight) or jumps, "the log says that it is past midnight")
-        case.outcome.faults += not jumps
+        if not jumps:
+            service.wait(lambda: clock.now() > midnight, "midnight")
+            case.outcome.faults += 1
         service.wait(progress.has_grown, "it does some work")
+        time.sleep(case.chance.uniform(0.5, 1.5))
+        progress.has_grown()
         case.outcome.count("in the middle", int(progress.rows < file.truth.rows))
         case.outcome.count("evictions", service.log.count("evicted"))
         code = service.stop()
         case.expect(code == 0, f"exit code {code} at SIGTERM")
         case.start(service, ReplaySpeed=0)
         check(case, service, stores, [file])
-
-
-def _is_past(service: Service, midnight: datetime) -> bool:
-    return any(line.startswith(midnight.strftime("%Y-%m-%d")) for line in service.log.splitlines())
 
 
 SCENARIOS = (midnight, cutoff_of_the_only_day, a_day_forth, a_day_back, to_and_fro)
