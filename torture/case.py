@@ -17,7 +17,7 @@ from torture.readers import Readers
 
 _TRUTHS: dict[Path, Truth] = {}
 Choice = TypeVar("Choice")
-FILE_SEEDS = 4
+FILE_SEEDS = 2
 """So many different files of each shape; a campaign generates each once."""
 
 
@@ -68,6 +68,23 @@ class Job(NamedTuple):
         return self.kind.name, self.number
 
 
+class Shape(NamedTuple):
+    """Of a file to import."""
+
+    rows: int
+    seconds: float
+    """At its own pace."""
+    days: int
+    bad_rows: float = 0.003
+    """More of them are too many for SecantusDB: its upserts by such an `_id` look at every document."""
+
+
+LONG = Shape(40_000, 30, 40)
+"""For many faults in one import."""
+SHORT = Shape(12_000, 4, 40)
+"""For one fault."""
+
+
 class Input(NamedTuple):
     """A file to import, and what it adds up to."""
 
@@ -102,15 +119,12 @@ class Case:
         """In one order for all cases of the kind."""
         return random.Random(self._seed).sample(choices, len(choices))
 
-    def file(self, *, rows: int, seconds: float = 0, days: int = 31, bad_rows: float = 0.003) -> Input:
+    def file(self, shape: Shape) -> Input:
         """One of a few generated files, which cases share and must not change."""
         seed = self.chance.randrange(FILE_SEEDS)
-        path = self._files / f"{rows}-{seconds:g}-{days}-{bad_rows:g}-{seed}.csv"
+        path = self._files / f"{'-'.join(f'{value:g}' for value in shape)}-{seed}.csv"
         if not path.exists():
-            draft = generated(
-                path.with_suffix(".new"), rows=rows, seconds=seconds, days=days, bad_rows=bad_rows, seed=seed
-            )
-            draft.rename(path)
+            generated(path.with_suffix(".new"), **shape._asdict(), seed=seed).rename(path)
         return Input(path, _truth(path))
 
     def service(self, settings: Mapping[str, Setting], *, spawned: bool = True, folder: Path | None = None) -> Service:

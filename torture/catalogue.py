@@ -1,9 +1,9 @@
 """All kinds of fault, in the order of the report."""
 
 from torture.case import Kind
-from torture.kinds import kills
 from torture.kinds.clocks import CLOCK
 from torture.kinds.files import FILE
+from torture.kinds.kills import FAILPOINT, KILL
 from torture.kinds.mongo import MONGO
 from torture.kinds.network import NETWORK
 from torture.kinds.original import ORIGINAL
@@ -12,4 +12,4 @@ from torture.kinds.redis_crashes import REDIS
 from torture.kinds.shortages import SHORTAGE
 from torture.kinds.stops import STOP
 
-KINDS: tuple[Kind, ...] = (*kills.KINDS, PAUSE, NETWORK, *REDIS, *MONGO, SHORTAGE, STOP, CLOCK, FILE, ORIGINAL)
+KINDS: tuple[Kind, ...] = (KILL, FAILPOINT, PAUSE, NETWORK, *REDIS, *MONGO, SHORTAGE, STOP, CLOCK, FILE, ORIGINAL)

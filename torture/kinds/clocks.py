@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from support.service import Setting
-from torture.case import Case, Kind
+from torture.case import Case, Kind, Shape
 from torture.kinds.progress import Progress
 from torture.programs import turned_clock
 from torture.stores import some_stores
 from torture.verify import check
 
 ROOT = Path(__file__).parents[2]
-ROWS, DAYS, SECONDS = 20_000, 31, 8
-BEFORE_MIDNIGHT = timedelta(seconds=2.5)
+MONTH = Shape(16_000, 7, 31)
+BEFORE_MIDNIGHT = timedelta(seconds=2)
 CUT_OFF_DAYS = 6
 SETTINGS: dict[str, Setting] = {
     "DumperTaskScheduleInterval": 0.1,
@@ -45,7 +45,7 @@ class Clock:
 
 def midnight(case: Case) -> None:
     """With it one more day passes the cutoff, while rows of all days come in."""
-    _under(case, datetime(2026, 1, 21, tzinfo=UTC), [], days=DAYS)
+    _under(case, datetime(2026, 1, 21, tzinfo=UTC), [], days=MONTH.days)
 
 
 def cutoff_of_the_only_day(case: Case) -> None:
@@ -54,16 +54,16 @@ def cutoff_of_the_only_day(case: Case) -> None:
 
 
 def a_day_forth(case: Case) -> None:
-    _under(case, datetime(2026, 1, 21, tzinfo=UTC), [timedelta(days=1)], days=DAYS)
+    _under(case, datetime(2026, 1, 21, tzinfo=UTC), [timedelta(days=1)], days=MONTH.days)
 
 
 def a_day_back(case: Case) -> None:
-    _under(case, datetime(2026, 1, 21, tzinfo=UTC), [timedelta(days=-1)], days=DAYS)
+    _under(case, datetime(2026, 1, 21, tzinfo=UTC), [timedelta(days=-1)], days=MONTH.days)
 
 
 def to_and_fro(case: Case) -> None:
     jumps = [timedelta(days=case.chance.choice([-1, 1]), seconds=case.chance.uniform(-50, 50)) for _ in range(6)]
-    _under(case, datetime(2026, 1, 21, tzinfo=UTC), jumps, days=DAYS)
+    _under(case, datetime(2026, 1, 21, tzinfo=UTC), jumps, days=MONTH.days)
 
 
 def _under(case: Case, midnight: datetime, jumps: list[timedelta], *, days: int) -> None:
@@ -71,7 +71,7 @@ def _under(case: Case, midnight: datetime, jumps: list[timedelta], *, days: int)
     clock = Clock(case.folder / "clock")
     clock.turn_to(midnight - BEFORE_MIDNIGHT)
     stores = some_stores(case)
-    file = case.file(rows=ROWS, seconds=SECONDS, days=days)
+    file = case.file(MONTH._replace(days=days))
     settings = {**SETTINGS, **stores.settings, **clock.settings, "CsvFilePath": file.path}
     service = case.service(settings, spawned=False)
     progress = Progress(service, file)

@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 from support.redis_server import KINDS
 from support.service import Setting
-from torture.case import Case, Input, Kind
+from torture.case import SHORT, Case, Input, Kind
 from torture.kinds.progress import Progress
 from torture.stores import Stores, own_redis, some_archive, some_stores
 from torture.verify import check, wait_until_imported
 
-ROWS, DAYS, SECONDS = 12_000, 40, 4
 SETTINGS: dict[str, Setting] = {
     "DumperTaskScheduleInterval": 0.1,
     "CutOffDays": 0,
@@ -29,7 +28,7 @@ class Stage:
         """`share`: so much of the file is there at first, cut anywhere."""
         self.case = case
         self.stores = some_stores(case)
-        self.whole = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+        self.whole = case.file(SHORT)
         self.content = self.whole.path.read_bytes()
         self.folder = case.folder / "files"
         self.folder.mkdir()
@@ -98,7 +97,7 @@ def truncated(case: Case) -> None:
 def replaced(case: Case) -> None:
     """Another file takes its name: the old one is read to its end, then the new one."""
     stage = Stage(case)
-    other = case.file(rows=ROWS // 2, seconds=1, days=DAYS)
+    other = case.file(SHORT._replace(rows=SHORT.rows // 2))
     with case.readers([stage.service], []):
         stage.begin()
         new = case.folder / "new"
@@ -125,7 +124,7 @@ def two_instances(case: Case) -> None:
     """Two services on the same stores read one file; one of them is killed in the middle."""
     server = own_redis(case, case.chance.choice(KINDS))
     stores = Stores(server, some_archive(case))
-    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    file = case.file(SHORT)
     data = case.folder / "service-data"
     settings = {**SETTINGS, **stores.settings, "CsvFilePath": file.path, "DataDir": data}
     both = [case.service(settings) for _ in range(2)]

@@ -8,20 +8,20 @@ from contextlib import suppress
 from daybook import failpoints
 from daybook.stores.connection import SCRIPTS
 from support.service import Service, Setting, embedded_server, until, wait_for_end
-from torture.case import Case, Kind
+from torture.case import Case, Kind, Shape
 from torture.kinds.progress import Progress
 from torture.stores import ARCHIVES, Stores, own_mongo, some_stores
 from torture.verify import check
 
 Settings = dict[str, Setting]
 
-ROWS, DAYS, SECONDS = 30_000, 90, 20
+WIDE, NARROW = Shape(40_000, 30, 90), Shape(3000, 1, 90)
+"""180 buckets: more than two of the settings below leave in Redis."""
 EVICTING: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 0.1, "CutOffDays": 0}
 ROOMY: Settings = {"MaxResidentBuckets": 20_000, "DumperTaskScheduleInterval": 0.3, "MaxQueueBytes": 64 << 20}
 TIGHT: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 10, "MaxQueueBytes": 4096}
 SHARE_IN_START, SHARE_WITH_SERVER = 0.2, 0.2
 LONGEST_LIFE_SECONDS = 0.4
-POINTS_ROWS = 1500
 NTHS = (1, 1, 2, 5)
 POINTS = (*failpoints.of_scripts(SCRIPTS), *failpoints.SQLITE, *failpoints.MONGO, *failpoints.FILES, *failpoints.SERVER)
 
@@ -29,7 +29,7 @@ POINTS = (*failpoints.of_scripts(SCRIPTS), *failpoints.SQLITE, *failpoints.MONGO
 def at_random_instants(case: Case) -> None:
     """One life after the other on the same stores; the last one, unharmed, imports the rest."""
     stores = some_stores(case)
-    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    file = case.file(WIDE)
     service = case.service({"CsvFilePath": file.path, "LeaseSeconds": 0.5, **stores.settings})
     progress = Progress(service, file)
     with case.readers([service], [file]):
@@ -68,7 +68,7 @@ def at_a_failpoint(case: Case) -> None:
 
 def _dies_at(case: Case, point: str, nth: int) -> bool:
     """False when the process came to its end without being killed; all is checked either way."""
-    file = case.file(rows=POINTS_ROWS, seconds=1, days=60)
+    file = case.file(NARROW)
     folder = case.folder / f"hit-{nth}"
     kind = "secantus" if point.startswith("mongo.") else "sqlite"
     if kind == "secantus":
@@ -88,7 +88,5 @@ def _dies_at(case: Case, point: str, nth: int) -> bool:
     return died
 
 
-KINDS = (
-    Kind("kill", "service killed at random instants", 1000, 10, at_random_instants),
-    Kind("failpoint", "service killed at every failpoint", 2 * len(POINTS), 1, at_a_failpoint),
-)
+KILL = Kind("kill", "service killed at random instants", 1000, 10, at_random_instants)
+FAILPOINT = Kind("failpoint", "service killed at every failpoint", 2 * len(POINTS), 1, at_a_failpoint)

@@ -5,12 +5,11 @@ from functools import partial
 
 from support.redis_server import KINDS
 from support.service import Setting
-from torture.case import Case, Kind
+from torture.case import LONG, Case, Kind
 from torture.kinds.progress import Progress
 from torture.stores import ARCHIVES, Stores, own_mongo, own_redis
 from torture.verify import check
 
-ROWS, DAYS, SECONDS = 20_000, 40, 15
 LONGEST_DUMP_SECONDS = 0.15
 """A kill comes so long after the begin of a dump at the latest."""
 SETTINGS: dict[str, Setting] = {
@@ -28,7 +27,7 @@ def interrupted(case: Case, away_seconds: float) -> None:
     kind = case.turn([each for each in ARCHIVES if each != "sqlite"])
     mongo = own_mongo(case, kind)
     stores = Stores(redis, mongo)
-    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    file = case.file(LONG)
     service = case.service({**SETTINGS, **stores.settings, "CsvFilePath": file.path})
     progress = Progress(service, file)
     with case.readers([service], [file]):

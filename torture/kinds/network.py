@@ -14,11 +14,10 @@ from support.mongo_server import Fate, MongoProxy, MongoServer
 from support.redis_server import KINDS, Endpoint
 from support.service import Service, Setting
 from support.tcp_proxy import Fault, TcpProxy, Words
-from torture.case import Case, Kind
+from torture.case import SHORT, Case, Kind
 from torture.stores import Stores, own_redis, some_archive
 from torture.verify import check
 
-ROWS, DAYS, SECONDS = 8000, 40, 4
 COMMANDS = ("BLMOVE", "HGET", "HMGET", "HGETALL", "SMEMBERS", "INFO", "CONFIG", "TIME", "ZRANGE", "HLEN")
 TARGETS = tuple(itertools.product((*SCRIPTS, *COMMANDS), Fault))
 RARE = frozenset({"restore", "register", "describe", "release", "acquire"})
@@ -64,7 +63,7 @@ def on_every_command(case: Case) -> None:
     """A part of all pairs of command and fault; the next case goes on where this one ends."""
     server = own_redis(case, case.chance.choice(KINDS))
     stores = Stores(server, some_archive(case))
-    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    file = case.file(SHORT)
     gives_up = case.number % CASES_PER_GIVING_UP == CASES_PER_GIVING_UP - 1
     names = {script.sha.encode(): name for name, script in server.endpoint.connect()._scripts.items()}
     loop = case.stack.enter_context(_loop())

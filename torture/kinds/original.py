@@ -14,10 +14,9 @@ import support.original_way
 from support.oracle import Truth
 from support.redis_server import KINDS
 from support.service import until, wait_for_end
-from torture.case import Case, Kind
+from torture.case import LONG, Case, Kind
 from torture.stores import own_redis
 
-ROWS = 40_000
 LONGEST_LIFE_SECONDS = 0.4
 _CENT = Decimal("0.01")
 
@@ -25,7 +24,7 @@ _CENT = Decimal("0.01")
 def popped_and_added(case: Case) -> None:
     """Each row is popped and its amount added; a kill in between loses it."""
     server = own_redis(case, case.chance.choice(KINDS))
-    file = case.file(rows=ROWS, bad_rows=0)
+    file = case.file(LONG._replace(bad_rows=0))
     program = Path(support.original_way.__file__)
     place = ["127.0.0.1", str(server.port)]
     subprocess.run([sys.executable, program, "fill", *place, file.path], check=True)

@@ -8,12 +8,11 @@ from redis import Redis
 from daybook.stores import redis_keys
 from support.redis_server import KINDS
 from support.service import Service, Setting, until
-from torture.case import Case, Kind
+from torture.case import LONG, Case, Kind
 from torture.readers import Readers
 from torture.stores import Stores, own_redis, some_archive
 from torture.verify import check
 
-ROWS, DAYS, SECONDS = 40_000, 40, 30
 LEASE_SECONDS = 1.2
 ALONE_SECONDS = 0.3
 """The replaced instance runs while its successor is stopped; shorter than what is left of the successor's lease."""
@@ -30,7 +29,7 @@ def taken_over(case: Case) -> None:
     """Two instances on the same stores and file; each is stopped in turn while it has the lane."""
     server = own_redis(case, case.chance.choice(KINDS))
     stores = Stores(server, some_archive(case))
-    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    file = case.file(LONG)
     folder = case.folder / "service-data"
     settings = SETTINGS | stores.settings | {"CsvFilePath": file.path, "DataDir": folder}
     both = [case.service(settings) for _ in range(2)]

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from support.redis_server import KINDS
 from support.service import Service, Setting
-from torture.case import Case, Input, Kind
+from torture.case import LONG, Case, Input, Kind
 from torture.kinds.progress import Progress
 from torture.stores import Stores, TcpRedis, own_redis, some_archive
 from torture.verify import check
 
-ROWS, DAYS, SECONDS = 20_000, 40, 15
 SETTINGS: dict[str, Setting] = {
     "LeaseSeconds": 0.6,
     "DumperTaskScheduleInterval": 0.1,
@@ -34,7 +33,7 @@ def _broken(case: Case, policy: str, break_it: Break, *, falls: bool) -> None:
     """Redis breaks and comes back while the service imports, again and again."""
     server = own_redis(case, case.chance.choice(KINDS), "--appendfsync", policy)
     stores = Stores(server, some_archive(case))
-    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    file = case.file(LONG)
     service = case.service({**SETTINGS, **stores.settings, "CsvFilePath": file.path})
     progress = Progress(service, file)
     with case.readers([service], [file], falls=falls):

@@ -10,12 +10,11 @@ import pytest
 
 from support.redis_server import KINDS
 from support.service import Service, Setting
-from torture.case import Case, Kind
+from torture.case import SHORT, Case, Kind
 from torture.kinds.progress import Progress
 from torture.stores import Stores, own_redis, some_archive
 from torture.verify import check
 
-ROWS, DAYS, SECONDS = 20_000, 40, 6
 DISK_BYTES = 48 << 20
 SHORT_SECONDS = 3.0
 POLICIES = ("allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-random", "volatile-ttl")
@@ -73,7 +72,7 @@ def embedded_server_without_disk(case: Case) -> None:
 def wrong_policy(case: Case) -> None:
     """Refused at the start, with the reason; what is there stays."""
     server = own_redis(case, case.chance.choice(KINDS))
-    file = case.file(rows=ROWS, days=DAYS)
+    file = case.file(SHORT)
     stores = Stores(server, some_archive(case))
     service = case.service({**SETTINGS, **stores.settings, "CsvFilePath": file.path})
     with server.client() as client, case.readers([service], [file]):
@@ -100,7 +99,7 @@ def _short(
     folder: Path | None = None,
 ) -> None:
     """The shortage begins in the middle of an import, and ends some seconds later."""
-    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    file = case.file(SHORT)
     place: dict[str, Setting] = {"DataDir": data_dir} if data_dir else {}
     service = case.service({**SETTINGS, **stores.settings, **place, "CsvFilePath": file.path}, folder=folder)
     service.data_dir = data_dir or service.data_dir

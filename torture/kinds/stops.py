@@ -3,12 +3,11 @@
 import time
 
 from support.service import Setting
-from torture.case import Case, Kind
+from torture.case import LONG, Case, Kind
 from torture.kinds.progress import Progress
 from torture.stores import some_stores
 from torture.verify import check
 
-ROWS, DAYS, SECONDS = 30_000, 40, 25
 GRACE_SECONDS, FORCE_SECONDS = 10, 2
 SETTINGS: dict[str, Setting] = {
     "GracefulShutDownTimeout": GRACE_SECONDS,
@@ -21,7 +20,7 @@ SETTINGS: dict[str, Setting] = {
 def under_load(case: Case) -> None:
     """Start, work, SIGTERM, again and again; at times in the middle of the start."""
     stores = some_stores(case)
-    file = case.file(rows=ROWS, seconds=SECONDS, days=DAYS)
+    file = case.file(LONG)
     service = case.service({**SETTINGS, **stores.settings, "CsvFilePath": file.path})
     progress = Progress(service, file)
     longest = 0.0
