@@ -66,7 +66,7 @@ $(VENV)/fuzz.stamp: requirements/fuzz.txt $(VENV)/dev.stamp
 fuzz: $(VENV)/fuzz.stamp ## look for input that breaks the readers, a minute each (FUZZ="--seconds 600 csv"); Linux only
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
 
-torture: setup test-tools ## break a running Daybook in every way we know and count what drifts (hours; TORTURE="--faults 200 --seed 7")
+torture: setup test-tools ## break a running Daybook in every way we know and count what drifts (two hours; TORTURE="--faults 200 --seed 7")
 	@PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE)
 
 clean: ## delete everything that was made here, the data of `make run` excepted

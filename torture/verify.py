@@ -33,7 +33,7 @@ def check(case: Case, service: Service, stores: Stores, inputs: Sequence[Input])
     _compare(case, "/stats", expected, cells_of(service.stats(_FIRST_DAY, _LAST_DAY)))
     resident = _resident(stores, service)
     _compare(case, "Redis", {cell: expected.get(cell, Decimal(0)) for cell in resident}, resident)
-    _wait_until_archived(case, stores, service)
+    wait_until_archived(case, stores, service)
     code = service.stop()
     case.expect(code == 0, f"exit code {code} at SIGTERM")
     check_archive(case, service, stores, truths)
@@ -63,7 +63,9 @@ def _source_of(service: Service, file: Input) -> dict[str, Any]:
     )
 
 
-def _wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
+def wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
+    """The archive holds every change and every reject."""
+
     def nothing_waits() -> bool:
         waiting = [client.scard(redis_keys.DIRTY), client.scard(redis_keys.CHANGED_SOURCES)]
         return not any(waiting) and not client.llen(redis_keys.REJECTS)

@@ -16,6 +16,8 @@ from torture.verify import check
 LEASE_SECONDS = 1.2
 ALONE_SECONDS = 0.3
 """The replaced instance runs while its successor is stopped; shorter than what is left of the successor's lease."""
+SHARE_WITH_COMMIT = 0.5
+"""Of the successors; the others are stopped as soon as they have the lane."""
 SETTINGS: dict[str, Setting] = {
     "LeaseSeconds": LEASE_SECONDS,
     "DumperTaskScheduleInterval": 0.1,
@@ -67,7 +69,8 @@ def _pause(case: Case, holder: Service, other: Service, client: "Redis", readers
     try:
         with case.timed():
             other.wait(lambda: other.log.count("lane taken") > takeovers, "the other instance takes over")
-        _until_it_commits(client)
+        if case.chance.random() < SHARE_WITH_COMMIT:
+            _until_it_commits(client)
         other.send(signal.SIGSTOP)
         readers.resting.add(other)
         try:

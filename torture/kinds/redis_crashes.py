@@ -8,10 +8,10 @@ from pathlib import Path
 
 from support.redis_server import KINDS
 from support.service import Service, Setting
-from torture.case import LONG, Case, Input, Kind
+from torture.case import LONG, Case, Kind
 from torture.kinds.progress import Progress
 from torture.stores import Stores, TcpRedis, own_redis, some_archive
-from torture.verify import check
+from torture.verify import check, wait_until_archived, wait_until_imported
 
 SETTINGS: dict[str, Setting] = {
     "LeaseSeconds": 0.6,
@@ -20,9 +20,12 @@ SETTINGS: dict[str, Setting] = {
     "ReplaySpeed": 1,
     "TransactionCkeckTimeout": 0.1,
 }
-LONGEST_WORK_SECONDS = 0.5
+LONGEST_WORK_SECONDS, REST_SECONDS = 0.5, 0.5
+"""The last fault comes when all is imported, archived and evicted."""
 FROZEN_SECONDS = 1.5
 """A sync takes at most so long before the crash."""
+SHARE_TIGHT, PLENTY = 0.6, 20_000
+"""Of the cases in which Redis goes back: days are evicted, and loaded again, all the time."""
 SHARE_WITH_POWER = 0.5
 """Of the crashes during a slow sync: what is not on disk is gone, as after a loss of power."""
 
@@ -30,30 +33,40 @@ Break = Callable[[Case, TcpRedis], None]
 
 
 def _broken(case: Case, policy: str, break_it: Break, *, falls: bool) -> None:
-    """Redis breaks and comes back while the service imports, again and again."""
+    """Redis breaks and comes back while the service imports, again and again, and at last when it rests."""
+    tight = falls and case.chance.random() < SHARE_TIGHT and break_it is not _kill_during_a_slow_sync
+    if tight:
+        policy = "always"  # else each eviction waits a second for the sync
     server = own_redis(case, case.chance.choice(KINDS), "--appendfsync", policy)
     stores = Stores(server, some_archive(case))
-    file = case.file(LONG)
-    service = case.service({**SETTINGS, **stores.settings, "CsvFilePath": file.path})
+    file = case.file(LONG._replace(days=90) if tight else LONG)
+    room: dict[str, Setting] = {"MaxResidentBuckets": 100 if tight else PLENTY}
+    service = case.service({**SETTINGS, **stores.settings, **room, "CsvFilePath": file.path})
     progress = Progress(service, file)
     with case.readers([service], [file], falls=falls):
         case.start(service)
-        for _ in range(case.faults):
+        for _ in range(max(1, case.faults - 1)):
             progress.forget()
             service.wait(progress.has_grown, "it does some work")
             time.sleep(case.chance.uniform(0, LONGEST_WORK_SECONDS))
-            break_it(case, server)
-            with case.timed():
-                service.wait_until_ready()
-            case.outcome.faults += 1
+            _break(case, server, service, break_it)
         case.outcome.count("in the middle", int(progress.rows < file.truth.rows))
-        _finish(case, service, stores, file)
+        service.stop()
+        case.start(service, ReplaySpeed=0, MaxResidentBuckets=PLENTY)
+        if case.faults > 1:
+            wait_until_imported(case, service, [file])
+            wait_until_archived(case, stores, service)
+            time.sleep(REST_SECONDS)
+            _break(case, server, service, break_it)
+            case.outcome.count("at rest")
+        check(case, service, stores, [file])
 
 
-def _finish(case: Case, service: Service, stores: Stores, file: Input) -> None:
-    service.stop()
-    case.start(service, ReplaySpeed=0)
-    check(case, service, stores, [file])
+def _break(case: Case, server: TcpRedis, service: Service, break_it: Break) -> None:
+    break_it(case, server)
+    with case.timed():
+        service.wait_until_ready()
+    case.outcome.faults += 1
 
 
 def _kill(_: Case, server: TcpRedis) -> None:
@@ -83,7 +96,7 @@ def _wipe(case: Case, server: TcpRedis) -> None:
 
 
 def _restore_copy(case: Case, server: TcpRedis) -> None:
-    """A copy taken at some earlier moment, of a server that was down for it."""
+    """A copy taken at some earlier moment, of a server that was down for it; the first time it is only taken."""
     copy = case.folder / "older-copy"
     if copy.exists():
         server.kill()
