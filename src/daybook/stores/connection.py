@@ -24,6 +24,8 @@ SCRIPTS = (
 )  # fmt: skip
 
 _PASSING = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN")
+_CLOSED_UNDER_US = "the handler is closed"
+"""uvloop's words when a connection that the server has just broken is written to; asyncio's own loop only warns."""
 _OLDEST = (7, 0)
 _FSYNC_INTERVAL_SECONDS = 1.1
 _SYNC_SECONDS = 5.0
@@ -186,6 +188,10 @@ def translated() -> Iterator[None]:
         raise RedisUnavailableError(f"Redis cannot write: {error}") from error
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise RedisUnavailableError(f"Redis does not answer: {error or type(error).__name__}") from error
+    except RuntimeError as error:
+        if not str(error).endswith(_CLOSED_UNDER_US):
+            raise
+        raise RedisUnavailableError("Redis does not answer: the connection broke while it was being made") from error
     except ResponseError as error:
         if str(error).startswith(_PASSING):
             raise RedisUnavailableError(f"Redis refuses: {error}") from error
