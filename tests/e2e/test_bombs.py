@@ -28,12 +28,16 @@ MOST_MEGABYTES = 600
 rejects 60 each; no file and no queue may add to that."""
 MOST_FOR_ONE_ELEMENT = MOST_MEGABYTES + 6 * 100
 """Redis holds an element three times while it comes and is looked at, the service twice while it waits for it."""
+PAUSED = '{"ready":false,"checks":{"redis":"does not answer in time"}}'
 _SLOWEST_ANSWER_SECONDS = 10
 
 
 @contextmanager
-def answering(service: Service, most_megabytes: int = MOST_MEGABYTES) -> Iterator[None]:
-    """All the while `/readyz` and `/stats` answer 200, and in the end no process has taken more than it may."""
+def answering(service: Service, most_megabytes: int = MOST_MEGABYTES, *, redis_pauses: bool = False) -> Iterator[None]:
+    """All the while `/readyz` and `/stats` answer 200, and in the end the processes have not taken more than they may.
+
+    `redis_pauses`: Redis itself is busy for seconds with a single command, which `/readyz` may say.
+    """
     ended, wrong = Event(), []
     asked = 0
 
@@ -48,7 +52,8 @@ def answering(service: Service, most_megabytes: int = MOST_MEGABYTES) -> Iterato
                         wrong.append(f"{path}: {error!r}")
                         continue
                     asked += 1
-                    if answer.status_code != 200:
+                    paused = redis_pauses and answer.text == PAUSED
+                    if answer.status_code != 200 and not paused:
                         wrong.append(f"{path}: {answer.status_code} {answer.text}")
 
     asking = Thread(target=ask)
@@ -149,7 +154,7 @@ def queue_of(service: Service) -> "redis.Redis":
 
 def test_an_element_of_a_hundred_megabytes(make_service: MakeService) -> None:
     service = make_service().start()
-    with answering(service, MOST_FOR_ONE_ELEMENT), queue_of(service) as queue:
+    with answering(service, MOST_FOR_ONE_ELEMENT, redis_pauses=True), queue_of(service) as queue:
         queue.lpush("TransactionQueue", transaction("0.10"))
         queue.lpush("TransactionQueue", transaction("9" * (100 << 20)))
         queue.lpush("TransactionQueue", transaction("0.20"))
