@@ -58,6 +58,25 @@ def test_an_open_quote_waits_until_the_end_is_final() -> None:
     ]
 
 
+@pytest.mark.parametrize("final", [False, True])
+def test_a_record_has_a_hundred_lines_at_most(*, final: bool) -> None:
+    (longest,) = records(b'a,"' + b"x\n" * 99 + b'x",b\n', final=final)
+    assert (longest.lines, longest.fields) == (100, ["a", "x\n" * 99 + "x", "b"])
+    found = list(records(b'a,"' + b"x\n" * 100 + b'x",b\n', final=final))
+    assert len(found) == 101
+    assert found[0].reason == "quotes are malformed"
+    assert list(records(b'a,"' + b"x\n" * 99, final=False)) == []
+    assert len(list(records(b'a,"' + b"x\n" * 100, final=False))) == 100
+
+
+@pytest.mark.timeout(60)
+def test_quotes_that_open_again_in_every_line_are_looked_for_in_bounded_time() -> None:
+    line = b'x","""\n'
+    found = list(records(line * 20_000, final=True))
+    assert len(found) == 20_000
+    assert all(record.reason == "quotes are malformed" for record in found[:-1])
+
+
 def test_a_torn_last_line_waits() -> None:
     assert [record.fields for record in records(b"a,b\nc,", final=False)] == [["a", "b"]]
     assert [record.fields for record in records(b"a,b\nc,", final=True)] == [["a", "b"], ["c", ""]]

@@ -12,6 +12,8 @@ from daybook.errors import SourceError
 
 MAX_RECORD_BYTES = 1 << 16
 """A longer record is rejected; an open quote is looked for this far and no farther."""
+MAX_RECORD_LINES = 100
+"""The same in lines: each of them may begin with a quote that has to be looked for anew."""
 
 REQUIRED = ("timestamp", "type", "payment_method", "amount")
 EXPECTED_HEADER = "timestamp,type,payment_method,amount[,sleep_ms] (any order, further columns are ignored)"
@@ -133,13 +135,13 @@ def _quoted(lines: list[bytes], index: int, *, final: bool) -> Record | None:
     def feed() -> Iterator[str]:
         nonlocal ran_out
         size = 0
-        for line in islice(lines, index, None):
+        for line in islice(lines, index, index + MAX_RECORD_LINES):
             size += len(line)
             if taken and size > MAX_RECORD_BYTES:
                 return
             taken.append(line)
             yield line.decode("utf-8", "surrogateescape")
-        ran_out = True
+        ran_out = len(taken) < MAX_RECORD_LINES
 
     try:
         fields = next(csv.reader(feed(), strict=True))
