@@ -8,6 +8,7 @@ import argparse
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -60,13 +61,14 @@ def _round(name: str, corpus: Path, kept: Path, seconds: int) -> tuple[int, str]
         "print_final_stats": 1,
     }
     words = [f"-{key}={value}" for key, value in options.items()]
-    done = subprocess.run(
-        [sys.executable, "-m", "fuzz.target", name, *words, corpus, kept],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=seconds + _KILLED_AFTER_SECONDS,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="daybook-fuzz-") as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "fuzz.target", name, folder, *words, corpus, kept],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds + _KILLED_AFTER_SECONDS,
+            check=False,
+        )
     return done.returncode, done.stdout.decode(errors="replace")
 
 

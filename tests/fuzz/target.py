@@ -1,7 +1,6 @@
-"""Runs one check under the fuzzer: `python -m fuzz.target CHECK [libFuzzer's options and folders]`."""
+"""Runs one check under the fuzzer: `python -m fuzz.target CHECK FOLDER [libFuzzer's options and folders]`."""
 
 import sys
-import tempfile
 from pathlib import Path
 
 import atheris
@@ -12,7 +11,7 @@ with atheris.instrument_imports(include=["daybook"]):
 
 def main() -> None:
     check = CHECKS[sys.argv.pop(1)]
-    folder = Path(tempfile.mkdtemp(prefix="daybook-fuzz-"))
+    folder = Path(sys.argv.pop(1))
     atheris.Setup(sys.argv, lambda data: check(data, folder) and None)
     atheris.Fuzz()
 
