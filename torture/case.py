@@ -76,7 +76,7 @@ class Shape(NamedTuple):
     """At its own pace."""
     days: int
     bad_rows: float = 0.003
-    """More of them are too many for SecantusDB: its upserts by such an `_id` look at every document."""
+    """More of them slow the archive down for no further insight."""
 
 
 LONG = Shape(40_000, 30, 40)

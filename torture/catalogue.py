@@ -2,6 +2,7 @@
 
 from torture.case import Kind
 from torture.kinds.clocks import CLOCK
+from torture.kinds.corrections import CORRECTION
 from torture.kinds.files import FILE
 from torture.kinds.kills import FAILPOINT, KILL
 from torture.kinds.mongo import MONGO
@@ -12,4 +13,17 @@ from torture.kinds.redis_crashes import REDIS
 from torture.kinds.shortages import SHORTAGE
 from torture.kinds.stops import STOP
 
-KINDS: tuple[Kind, ...] = (KILL, FAILPOINT, PAUSE, NETWORK, *REDIS, *MONGO, SHORTAGE, STOP, CLOCK, FILE, ORIGINAL)
+KINDS: tuple[Kind, ...] = (
+    KILL,
+    FAILPOINT,
+    PAUSE,
+    NETWORK,
+    *REDIS,
+    *MONGO,
+    SHORTAGE,
+    STOP,
+    CLOCK,
+    FILE,
+    CORRECTION,
+    ORIGINAL,
+)

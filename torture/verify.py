@@ -1,5 +1,6 @@
 """Whether the totals of a service at rest are the files' own: in the API, in Redis, in the archive."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -34,6 +35,7 @@ def check(case: Case, service: Service, stores: Stores, inputs: Sequence[Input])
     resident = _resident(stores, service)
     _compare(case, "Redis", {cell: expected.get(cell, Decimal(0)) for cell in resident}, resident)
     wait_until_archived(case, stores, service)
+    check_books(case, service)
     code = service.stop()
     case.expect(code == 0, f"exit code {code} at SIGTERM")
     check_archive(case, service, stores, truths)
@@ -68,13 +70,33 @@ def wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
 
     def nothing_waits() -> bool:
         waiting = [client.scard(redis_keys.DIRTY), client.scard(redis_keys.CHANGED_SOURCES)]
-        return not any(waiting) and not client.llen(redis_keys.REJECTS)
+        return not any(waiting) and not client.exists(redis_keys.REJECTS, redis_keys.RESTATEMENTS)
 
     with stores.client(service) as client:
         try:
             service.wait(nothing_waits, "all is archived", ARCHIVE_SECONDS)
         except AssertionError as error:
             case.wrong(f"not archived: {error}"[:2000])
+
+
+def check_books(case: Case, service: Service) -> None:
+    """What `/v1/reconcile` says, and restatements without a gap up to the totals of now."""
+    books = service.get("/v1/reconcile").json()
+    case.expect(books["balanced"] and books["steady"], f"the books do not balance: {books}"[:2000])
+    now = cells_of(service.stats(_FIRST_DAY, _LAST_DAY))
+    reached: dict[tuple[str, str, str], Decimal] = {}
+    after: str | None = ""
+    while after is not None:
+        answer = service.get("/v1/restatements", after=after, limit="10000")
+        page = json.loads(answer.text, parse_float=Decimal)
+        for each in page["restatements"]:
+            cell = each["date"], each["type"], each["payment_method"]
+            old, new = Decimal(each["old"]), Decimal(each["new"])
+            case.expect(reached.get(cell, old) == old < new, f"a change is missing before {each}")
+            reached[cell] = new
+            case.outcome.count("restatements")
+        after = page["next"]
+    case.expect(reached == {cell: now[cell] for cell in reached}, "the last restatements are not the totals of now")
 
 
 def check_archive(case: Case, service: Service, stores: Stores, truths: Sequence[Truth]) -> None:

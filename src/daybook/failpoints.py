@@ -23,6 +23,8 @@ MONGO = (
     "mongo.apply.rejects", "mongo.apply.restatements", "mongo.finish.fence", "mongo.finish.swept", "mongo.load.done",
 )  # fmt: skip
 FILES = ("file.identified", "file.opened", "file.header", "file.block", "file.folded", "file.encoded", "file.end")
+CORRECTIONS = ("sqlite.correct.done", "mongo.correct.done")
+"""Of a life that imports a file of corrections."""
 SERVER = ("server.spawned", "server.recorded")
 """Of the embedded server."""
 

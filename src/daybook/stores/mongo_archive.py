@@ -167,6 +167,7 @@ class MongoArchive:
                 held = {"_id": document["_id"], "BySource": {"$in": list(void)}}
                 await self._collection(schema.CORRECTIONS).update_one(held, {"$set": document})
             await self._writes.insert(self._collection(schema.CORRECTIONS), documents)
+        hit("mongo.correct.done")
         found: dict[tuple[str, int], Correction] = {}
         for source in {each.source for each in wanted}:
             standing = await self.corrections(source, [each.line for each in wanted if each.source == source])

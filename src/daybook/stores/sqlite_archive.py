@@ -184,7 +184,9 @@ class SqliteArchive:
                 )
                 return [_correction(connection, each.source, each.line) for each in wanted]
 
-        return await self._run(work)
+        standing = await self._run(work)
+        hit("sqlite.correct.done")
+        return standing
 
     async def corrections(self, source_id: str, lines: Sequence[int]) -> dict[int, Correction]:
         rows = await self._run(
