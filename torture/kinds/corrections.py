@@ -21,7 +21,7 @@ POINTS = (
     "sqlite.correct.done", "redis.enqueue.before", "redis.enqueue.after", "redis.commit.before", "redis.commit.after",
     "redis.snapshot.after", "sqlite.write.committed", "redis.settle.after", "redis.register.after",
 )  # fmt: skip
-SHARE_AT_A_POINT, SHARE_WIPED = 0.5, 0.2
+SHARE_AT_A_POINT, SHARE_WIPED = 0.3, 0.4
 
 
 def interrupted(case: Case) -> None:
@@ -38,10 +38,10 @@ def interrupted(case: Case) -> None:
     _correct(service, source, inbox, case)
     service.stop()
     for _ in range(case.faults):
-        at_point = {"DAYBOOK_FAILPOINT": ""}
+        life: dict[str, Setting] = {"DAYBOOK_FAILPOINT": "", "DumperTaskScheduleInterval": case.chance.choice((0.1, 5))}
         if case.chance.random() < SHARE_AT_A_POINT:
-            at_point["DAYBOOK_FAILPOINT"] = f"{case.chance.choice(POINTS)}:{case.chance.choice((1, 1, 2, 3))}"
-        service.launch(CsvFilePath=inbox / "*.csv", **at_point)
+            life["DAYBOOK_FAILPOINT"] = f"{case.chance.choice(POINTS)}:{case.chance.choice((1, 1, 2, 3))}"
+        service.launch(CsvFilePath=inbox / "*.csv", **life)
         time.sleep(case.chance.uniform(0, 0.8))
         if case.chance.random() < SHARE_WIPED:
             with suppress(Exception), stores.client(service) as client:
@@ -49,7 +49,7 @@ def interrupted(case: Case) -> None:
                 case.outcome.count("wiped")
         service.kill()
         case.outcome.faults += 1
-    case.start(service, DAYBOOK_FAILPOINT="", CsvFilePath=inbox / "*.csv")
+    case.start(service, **SETTINGS, DAYBOOK_FAILPOINT="")
     _check(case, service, original, inbox, source)
     wait_until_archived(case, stores, service)
     check_books(case, service)
