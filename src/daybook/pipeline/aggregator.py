@@ -26,6 +26,8 @@ log = structlog.get_logger("aggregator")
 
 _ELEMENTS_PER_COMMIT = 16000
 _BYTES_PER_COMMIT = 16 << 20
+_SINGLY_AFTER_REFUSAL = 64
+"""A batch with rows that have no room is seldom alone, and is applied alone."""
 _NOTHING = Cell(0, 0)
 
 
@@ -84,6 +86,7 @@ class Aggregator:
         self._refused: dict[str, Refused] = {}
         self._sequence: int | None = None
         self._one_by_one = False
+        self._singly = 0
 
     async def run(self, stop: StopToken, wait_seconds: float) -> None:
         backoff = Backoff()
@@ -102,12 +105,12 @@ class Aggregator:
 
     async def aggregate_once(self) -> int:
         """Apply the oldest elements in one commit; how many left the queue."""
-        limit = 1 if self._one_by_one else _ELEMENTS_PER_COMMIT
+        limit = 1 if self._one_by_one or self._singly else _ELEMENTS_PER_COMMIT
         elements = await self._queue.peek(limit, _BYTES_PER_COMMIT)
         if not elements:
             return 0
         done = await self._aggregate(elements)
-        self._one_by_one = False
+        self._one_by_one, self._singly = False, max(0, self._singly - 1)
         return done
 
     async def _aggregate(self, elements: Sequence[Element]) -> int:
@@ -116,6 +119,7 @@ class Aggregator:
         crowded: Crowded = {}
         if full := self._overfull(applied.changes):
             if applied.elements > (together := _of_one_kind(elements)):
+                self._singly = _SINGLY_AFTER_REFUSAL if together == 1 else 0
                 return await self._aggregate(elements[:together])
             crowded = await self._refuse(applied, full, elements)
         await self._commit(applied, crowded)

@@ -18,6 +18,8 @@ class Limits(NamedTuple):
 
     buckets: int
     rejects: int
+    methods: int = 10_000
+    """Different payment methods: of more than that the aggregator may have to look up every row."""
 
 
 class Folded(NamedTuple):
@@ -63,7 +65,7 @@ def fold_within(
     except _TooManyRejectsError:
         pass
     else:
-        if len(folded.cells.buckets()) <= limits.buckets:
+        if len(folded.cells.buckets()) <= limits.buckets and len(folded.cells.names) <= limits.methods:
             return [folded]
     middle = aligned_end(block[: len(block) // 2], final=False) or len(next(records(block, final=True)).raw)
     if middle == len(block):
