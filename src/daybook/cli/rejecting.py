@@ -7,6 +7,7 @@ from typing import TextIO
 
 from daybook.api.rejects import Rejects
 from daybook.cli.importing import import_all
+from daybook.cli.reporting import all_sources
 from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE
 from daybook.domain.source import Source
 from daybook.errors import ConfigurationError, SourceError
@@ -53,11 +54,8 @@ async def import_corrections(settings: Settings, files: Sequence[Path]) -> bool:
 
 
 async def _find(stores: Stores, name: str) -> Source:
-    known = (await stores.registry.known()).sources
-    queue = await stores.registry.queue_source()
     path = _absolute(name)
-    sources: list[Source] = [*known, *([queue] if queue else ())]
-    for source in reversed(sources):
+    for source in reversed(await all_sources(stores)):
         if name == source.id or path == source.path:
             return source
     raise ConfigurationError(f"{name}: neither the path nor the id of an imported file (see GET /v1/imports)")

@@ -11,8 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from daybook.api.rejects import Rejects
-from daybook.cli.reporting import print_wide
+from daybook.cli.reporting import all_sources, print_wide
 from daybook.cli.verification import Accounts, Difference, Verdict, compare_buckets, compare_source
+from daybook.domain.bucket import Bucket, BucketState
 from daybook.domain.source import Source
 from daybook.errors import SourceError, StoreUnavailableError
 from daybook.lifespan import Stores, open_stores
@@ -76,21 +77,21 @@ def _recount(source: Source, recorded: Mapping[int, str], show: Callable[..., No
 async def _accounts(stores: Stores) -> Accounts:
     """All that the stores hold, read while nothing was applied in between."""
     for _ in range(_TRIES):
-        if await stores.hot.state() is None:
-            archived = {held.source.id: held.source for held in await stores.archive.sources()}
-            buckets = {bucket: held.state async for bucket, held in stores.archive.days(_FIRST_DAY, _LAST_DAY)}
-            return Accounts(list(archived.values()), archived, {}, buckets)
-        before = await stores.hot.revision()
-        queue = await stores.registry.queue_source()
-        sources = [*(await stores.registry.known()).sources, *([queue] if queue else ())]
-        resident = await stores.hot.read(await stores.hot.resident(_FIRST_DAY, _LAST_DAY))
-        hot = {bucket: held.state for bucket, held in resident.items()}
+        was_used = await stores.hot.state() is not None
+        before = await stores.hot.revision() if was_used else b""
+        sources = await all_sources(stores)
+        hot = await _resident(stores) if was_used else {}
         buckets = {bucket: held.state async for bucket, held in stores.archive.days(_FIRST_DAY, _LAST_DAY)}
         archived = {held.source.id: held.source for held in await stores.archive.sources()}
-        if before == await stores.hot.revision():
+        if not was_used or before == await stores.hot.revision():
             return Accounts(sources, archived, hot, buckets)
         await asyncio.sleep(_PAUSE_SECONDS)
     raise StoreUnavailableError("rows are applied all the time: try again when the imports rest")
+
+
+async def _resident(stores: Stores) -> dict[Bucket, BucketState]:
+    found = await stores.hot.read(await stores.hot.resident(_FIRST_DAY, _LAST_DAY))
+    return {bucket: held.state for bucket, held in found.items()}
 
 
 def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source], Verdict]:
@@ -132,7 +133,8 @@ def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
     for note in verdict.notes:
         console.print(note, markup=False)
     if not verdict.differences:
-        console.print("no difference: the stores hold exactly what the files hold")
+        same = "no difference: the stores hold exactly what the files hold"
+        console.print(same if verified or verdict.notes else "nothing was imported yet, and the stores hold nothing")
         return
     table = Table("where", "what", "files", "Redis", "archive")
     for difference in verdict.differences:
