@@ -81,5 +81,7 @@ def some_archive(case: Case) -> OutsideMongo | None:
     return None if kind == "sqlite" else own_mongo(case, kind)
 
 
-def own_mongo(case: Case, kind: str) -> OutsideMongo:
-    return case.stack.enter_context(OutsideMongo(case.folder / "mongo", kind)).start()
+def own_mongo(case: Case, kind: str, folder: Path | None = None) -> OutsideMongo:
+    """On a folder of its own, the case's unless another is named."""
+    place = (folder or case.folder) / "mongo"
+    return case.stack.enter_context(OutsideMongo(place, kind)).start()

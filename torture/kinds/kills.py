@@ -73,7 +73,7 @@ def _dies_at(case: Case, point: str, nth: int) -> bool:
     kind = "secantus" if point.startswith("mongo.") else "sqlite"
     if kind == "secantus":
         kind = case.chance.choice([each for each in ARCHIVES if each != "sqlite"])
-    stores = Stores(None, own_mongo(case, kind) if kind != "sqlite" else None)
+    stores = Stores(None, own_mongo(case, kind, folder) if kind != "sqlite" else None)
     settings: Settings = EVICTING | {"LeaseSeconds": 0.3, "ReplaySpeed": 1, "CsvFilePath": file.path}
     service = case.service(settings | stores.settings, folder=folder)
     progress = Progress(service, file)
