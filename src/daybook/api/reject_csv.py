@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE, Reject
+from daybook.domain.position import RAW_LIMIT, REJECTED_LINE, REJECTED_SOURCE, Reject
 from daybook.domain.source import QUEUE_SOURCE, Source
 
 _QUEUE_COLUMNS = {"timestamp": "Timestamp", "type": "Type", "payment_method": "PaymentMethod", "amount": "Amount"}
@@ -50,8 +50,9 @@ class RejectColumns(NamedTuple):
         return RejectedRow(source, int(line)) if source and re.fullmatch("[0-9]{1,18}", line) else None
 
     def fields(self, raw: str) -> dict[str, str]:
-        """The row's fields by column; empty where they do not fit the columns."""
-        values = self._split(raw)
+        """The row's fields by column; empty where they do not fit the columns, or the text is not quite the row's."""
+        is_exact = len(raw) < RAW_LIMIT and "\\x" not in raw
+        values = self._split(raw) if is_exact else []
         return dict(zip(self.names, values, strict=True)) if len(values) == len(self.names) else {}
 
     def _split(self, raw: str) -> list[str]:

@@ -1,0 +1,47 @@
+"""What is exported of rejected rows: whoever imports it as it is adds nothing."""
+
+import csv
+import io
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from daybook.api.reject_csv import RejectedRow, columns_of, csv_line
+from daybook.domain.source import Source
+from daybook.sources.fold import fold
+from daybook.sources.records import read_header
+
+HEADER = b"Timestamp,type,payment_method,amount,note\n"
+SOURCE = Source("s", "/s.csv", HEADER)
+
+fields = st.one_of(
+    st.sampled_from(
+        [b"2001-01-01", b"deposit", b"paypal", b"1.00", b"", b"gift", b"-1", b'"a"', b'"', b'""', b"caf\xe9"]
+    ),
+    st.binary(max_size=6),
+)
+lines = st.lists(fields, min_size=3, max_size=7).map(b",".join)
+
+
+@given(st.lists(lines, max_size=8).map(b"\n".join))
+@example(b"2001-01-01,deposit,paypal,1.00,caf\xe9")
+@example(b"2001-01-01,deposit,paypal,1.00,note,more")
+@example(b"2001-01-01,deposit,paypal,1.00," + b"x" * (1 << 16) + b'"')
+@example(b'2001-01-01,deposit,"pay"pal,1.00,')
+@example(b'2001-01-01,deposit,paypal,1.00,"open')
+def test_an_export_as_it_is_adds_nothing(content: bytes) -> None:
+    header = read_header(HEADER, "s", final=True)
+    assert header is not None
+    rejects = fold(content + b"\n", header.layout, "s").rejects
+    columns = columns_of(SOURCE)
+    text = csv_line(columns.header)
+    text += "".join(csv_line(columns.row(reject, RejectedRow("s", reject.line))) for reject in rejects)
+    exported = text.encode("utf-8", "surrogatepass")
+    again = read_header(exported, "export", final=True)
+    assert again is not None
+    assert again.layout.rejected is not None
+    found = fold(exported[again.size :], again.layout, "export")
+    assert (found.rows, len(found.rejects)) == (len(rejects), len(rejects))
+    written = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [int(row["rejected_line"]) for row in written] == [reject.line for reject in rejects]
+    assert [row["reason"] for row in written] == [reject.reason for reject in rejects]
