@@ -37,22 +37,26 @@ def interrupted(case: Case) -> None:
     source = service.imports()[0]["source"]
     _correct(service, source, inbox, case)
     service.stop()
-    for _ in range(case.faults):
-        life: dict[str, Setting] = {"DAYBOOK_FAILPOINT": "", "DumperTaskScheduleInterval": case.chance.choice((0.1, 5))}
-        if case.chance.random() < SHARE_AT_A_POINT:
-            life["DAYBOOK_FAILPOINT"] = f"{case.chance.choice(POINTS)}:{case.chance.choice((1, 1, 2, 3))}"
-        service.launch(CsvFilePath=inbox / "*.csv", **life)
-        time.sleep(case.chance.uniform(0, 0.8))
-        if case.chance.random() < SHARE_WIPED:
-            with suppress(Exception), stores.client(service) as client:
-                client.flushall()
-                case.outcome.count("wiped")
-        service.kill()
-        case.outcome.faults += 1
-    case.start(service, **SETTINGS, DAYBOOK_FAILPOINT="")
-    _check(case, service, original, inbox, source)
-    wait_until_archived(case, stores, service)
-    check_books(case, service)
+    with case.readers([service], [], falls=True):
+        for _ in range(case.faults):
+            life: dict[str, Setting] = {
+                "DAYBOOK_FAILPOINT": "",
+                "DumperTaskScheduleInterval": case.chance.choice((0.1, 5)),
+            }
+            if case.chance.random() < SHARE_AT_A_POINT:
+                life["DAYBOOK_FAILPOINT"] = f"{case.chance.choice(POINTS)}:{case.chance.choice((1, 1, 2, 3))}"
+            service.launch(CsvFilePath=inbox / "*.csv", **life)
+            time.sleep(case.chance.uniform(0, 0.8))
+            if case.chance.random() < SHARE_WIPED:
+                with suppress(Exception), stores.client(service) as client:
+                    client.flushall()
+                    case.outcome.count("wiped")
+            service.kill()
+            case.outcome.faults += 1
+        case.start(service, **SETTINGS, DAYBOOK_FAILPOINT="")
+        _check(case, service, original, inbox, source)
+        wait_until_archived(case, stores, service)
+        check_books(case, service)
     case.expect(service.stop() == 0, "exit code at SIGTERM")
 
 
