@@ -9,6 +9,7 @@ import structlog
 from daybook.clock import moment_of, moment_text, utc_now
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.position import Position, Refused
+from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import LaneLostError, RedisUnavailableError, SourceError, StoreUnavailableError
 from daybook.pipeline.element_reader import Applied, Changes, ElementReader, is_json
@@ -191,9 +192,7 @@ class Aggregator:
                 ],
                 buckets=writes,
                 rejects=applied.rejects,
-                restatements=await asyncio.to_thread(
-                    restatements, applied, crowded, self._closed(applied.changes), self._ledgers, at
-                ),
+                restatements=await self._restatements(applied, crowded, at),
             )
             if commit.rejects or commit.restatements:
                 await self._room.make_room_for_records()
@@ -210,10 +209,15 @@ class Aggregator:
         self._refused.update(applied.refused)
         self._held.update(after)
 
-    def _closed(self, changes: Changes) -> dict[Bucket, ClosedBucket]:
-        return {
-            bucket: ClosedBucket(held.state, held.since) for bucket in changes if (held := self._held[bucket]).closed
+    async def _restatements(self, applied: Applied, crowded: Crowded, at: str) -> list[Restatement]:
+        closed = {
+            bucket: ClosedBucket(held.state, held.since)
+            for bucket in applied.changes
+            if (held := self._held[bucket]).closed
         }
+        if not closed:
+            return []
+        return await asyncio.to_thread(restatements, applied, crowded, closed, self._ledgers, at)
 
     def _writes(self, changes: Changes, at: str) -> tuple[list[BucketWrite], dict[Bucket, _Held]]:
         writes: list[BucketWrite] = []

@@ -31,7 +31,7 @@ def restatements(
         bucket: {method: cell.units for method, cell in held.state.cells.items()} for bucket, held in closed.items()
     }
     found: list[Restatement] = []
-    for step, (source, cells) in enumerate(applied.by_source.items() if closed else ()):
+    for step, (source, cells) in enumerate(applied.by_source.items()):
         for bucket, added in cells.by_bucket():
             if bucket not in closed:
                 continue
