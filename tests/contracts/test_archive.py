@@ -310,6 +310,12 @@ class TestRejects:
         assert await archive.rejects("a", 0, 0) == []
         assert [reject.raw for reject in await archive.rejects("b", 0, 10)] == ["other"]
 
+    async def test_which_lines_are_rejected(self, archive: Archive) -> None:
+        rejects = [Reject("a", line, "raw", "reason") for line in (2, 5, 2**40)] + [Reject("b", 3, "raw", "reason")]
+        await archive.write(snapshot(1, rejects=rejects))
+        assert await archive.rejected("a", {1, 2, 3, 2**40}) == {2, 2**40}
+        assert await archive.rejected("a", []) == set()
+
     async def test_the_same_line_again_stays_once(self, archive: Archive) -> None:
         reject = Reject("a", 1, "raw", "reason")
         await archive.write(snapshot(1, rejects=[reject]))
@@ -384,9 +390,9 @@ class TestCorrections:
         twice = [Correction("a", 7, "fixed", 2), Correction("a", 7, "fixed", 3)]
         assert await archive.correct(twice) == [twice[0], twice[0]]
 
-    async def test_that_of_a_lost_source_gives_way(self, archive: Archive) -> None:
+    async def test_one_that_is_void_gives_way(self, archive: Archive) -> None:
         lost, kept = Correction("a", 7, "lost", 2), Correction("a", 8, "kept", 2)
         await archive.correct([lost, kept])
         wanted = [Correction("a", 7, "new", 2), Correction("a", 8, "new", 3)]
-        assert await archive.correct(wanted, {"lost"}) == [wanted[0], kept]
-        assert await archive.correct([Correction("a", 7, "third", 2)], {"lost"}) == [wanted[0]]
+        assert await archive.correct(wanted, {lost}) == [wanted[0], kept]
+        assert await archive.correct([Correction("a", 7, "third", 2)], {lost}) == [wanted[0]]

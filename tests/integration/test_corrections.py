@@ -216,7 +216,9 @@ async def test_redis_lost_before_the_archive_knew_of_the_corrections(
         lost = (await source_of(parts, fixed)).id
         await parts.redis.command("FLUSHALL")
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
-        await add(parts, original, fixed)
+        await add(parts, original)
+        assert await corrections(parts, first) == {}
+        await add(parts, fixed)
         source = await source_of(parts, fixed)
         assert source.id != lost
         assert source.applied_rows == len(BAD_LINES)
@@ -255,9 +257,17 @@ async def test_a_correction_without_room_can_be_corrected_itself(
         source = await source_of(parts, fixed)
         assert (source.applied_rows, source.rejected_rows) == (0, len(BAD_LINES))
         assert await total(parts) == "11.00000000"
-        assert (await exported(parts, first)).count("\n") == 1
+        assert await corrections(parts, first) == {}
+        assert len(list(csv.DictReader(io.StringIO(await exported(parts, first), newline="")))) == len(BAD_LINES)
         left = await exported(parts, source.id)
-        assert [row["rejected_source"] for row in csv.DictReader(io.StringIO(left, newline=""))] == [source.id] * 4
+        assert {row["rejected_source"] for row in csv.DictReader(io.StringIO(left, newline=""))} == {first}
         better.write_text(left.replace("paypal", "visa"))
-        await add(parts, better)
+        with pytest.raises(RecoveringError, match="had no room is not archived yet"):
+            await add(parts, better)
+        await parts.dumper.dump_once()
+        await add(parts, better, fixed)
         assert await total(parts) == "411.00000000"
+        assert {each.by_source for each in (await corrections(parts, first)).values()} == {
+            (await source_of(parts, better)).id
+        }
+        assert (await exported(parts, source.id)).count("\n") == 1

@@ -6,10 +6,11 @@ import io
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daybook.api.reject_csv import RejectedRow, columns_of, csv_line
+from daybook.api.reject_csv import columns_of, csv_line
 from daybook.domain.source import Source
 from daybook.sources.fold import fold
 from daybook.sources.records import read_header
+from daybook.stores.rejected_rows import RejectedRow
 
 HEADER = b"Timestamp,type,payment_method,amount,note\n"
 SOURCE = Source("s", "/s.csv", HEADER)

@@ -9,17 +9,13 @@ import msgspec
 
 from daybook.domain.position import RAW_LIMIT, REJECTED_LINE, REJECTED_SOURCE, Reject
 from daybook.domain.source import QUEUE_SOURCE, Source
+from daybook.stores.rejected_rows import RejectedRow
 
 _QUEUE_COLUMNS = {"timestamp": "Timestamp", "type": "Type", "payment_method": "PaymentMethod", "amount": "Amount"}
 _ADDED = ("reason", REJECTED_SOURCE, REJECTED_LINE, "raw")
 """`raw` is the row's text where its fields do not fit the columns, which are left empty then: no row must become a
 valid one by being written out.
 """
-
-
-class RejectedRow(NamedTuple):
-    source: str
-    line: int
 
 
 class RejectColumns(NamedTuple):

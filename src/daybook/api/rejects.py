@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from daybook.api.reject_csv import RejectColumns, RejectedRow, columns_of, csv_line
+from daybook.api.reject_csv import RejectColumns, columns_of, csv_line
 from daybook.domain.position import Correction, Reject
 from daybook.domain.source import Source
 from daybook.errors import UnknownSourceError
 from daybook.stores.archive import Archive
 from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.rejected_rows import RejectedRow, void_among
 from daybook.stores.source_registry import SourceRegistry
 
 _PER_PAGE = 1000
@@ -43,23 +44,24 @@ class Rejects:
         archived = await self._archive.rejects(source_id, after_line, number)
         by_line = {reject.line: reject for reject in (*waiting, *archived)}
         lines = sorted(by_line)[:number]
-        corrections = await self._archive.corrections(source_id, lines) if lines else {}
+        corrections = await self._standing(source_id, lines) if lines else {}
         return [JudgedReject(by_line[line], corrections.get(line)) for line in lines]
+
+    async def _standing(self, source_id: str, lines: list[int]) -> dict[int, Correction]:
+        """Corrections whose row counts."""
+        found = await self._archive.corrections(source_id, lines)
+        void = await void_among(found.values(), self._hot, self._archive, self._registry)
+        return {line: each for line, each in found.items() if each not in void.so_far | void.for_ever}
 
     async def _open_row(self, columns: RejectColumns, reject: Reject) -> RejectedRow | None:
         """The row that a further correction takes the place of; None when there is nothing left to correct.
 
-        Of a rejected correction it is the original one, as long as nobody has corrected that. A correction that was
-        valid and had no room stands for the original one and is to be corrected itself.
+        Of a rejected correction it is the original one, as long as nobody has corrected that.
         """
-        own = RejectedRow(reject.source, reject.line)
         original = columns.corrects(reject)
         if original is None:
-            return own
-        standing = (await self._archive.corrections(original.source, [original.line])).get(original.line)
-        if standing is None:
-            return original
-        return own if (standing.by_source, standing.by_line) == own else None
+            return RejectedRow(reject.source, reject.line)
+        return None if await self._standing(original.source, [original.line]) else original
 
     async def csv(self, source: Source) -> AsyncIterator[str]:
         """CSV text of the header, then of each reject that nobody has corrected."""

@@ -12,6 +12,7 @@ from daybook.sources.fold import Folded
 from daybook.sources.records import Layout, Record, parse_row
 from daybook.stores.archive import Archive
 from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.rejected_rows import RejectedRow, rejected_among, void_among
 from daybook.stores.source_registry import SourceRegistry
 
 _LINE_DIGITS = 18
@@ -57,13 +58,11 @@ class Correcting:
 
     async def _of_rejects(self, rows: list[_Row]) -> list[_Row]:
         """With a problem where the row names no rejected one."""
-        wanted = {(row.correction.source, row.correction.line) for row in rows if row.correction}
-        known = {(reject.source, reject.line) for reject in await self._hot.waiting_rejects()} if wanted else set()
-        for source, line in wanted - known:
-            if any(reject.line == line for reject in await self._archive.rejects(source, line - 1, 1)):
-                known.add((source, line))
-            else:
-                await self._wait_for(source, line)
+        wanted = {RejectedRow(row.correction.source, row.correction.line) for row in rows if row.correction}
+        waiting, archived = await rejected_among(wanted, self._hot, self._archive)
+        known = waiting | archived
+        for row in wanted - known:
+            await self._wait_for(row)
         return [
             row._replace(problem=f"source {row.correction.source} has no rejected row in line {row.correction.line}")
             if row.correction and (row.correction.source, row.correction.line) not in known
@@ -71,26 +70,28 @@ class Correcting:
             for row in rows
         ]
 
-    async def _wait_for(self, source_id: str, line: int) -> None:
-        """Raises RecoveringError while the line may still turn out to be rejected, as after a restore."""
-        source = await self._registry.get(source_id)
-        if source is not None and not source.complete and source.applied.line < line:
-            raise RecoveringError(f"source {source_id} is not applied as far as line {line} yet")
+    async def _wait_for(self, row: RejectedRow) -> None:
+        """Raises RecoveringError while the row may still turn out to be rejected, as after a restore."""
+        source = await self._registry.get(row.source)
+        if source is not None and not source.complete and source.applied.line < row.line:
+            raise RecoveringError(f"source {row.source} is not applied as far as line {row.line} yet")
 
     async def _claimed(self, rows: list[_Row]) -> list[_Row]:
         """With a problem where another row has corrected the same one."""
         wanted = [row.correction for row in rows if row.correction and not row.problem]
         standing = await self._archive.correct(wanted) if wanted else []
-        others = {held.by_source for held, own in zip(standing, wanted, strict=True) if held != own}
+        others = {held for held, own in zip(standing, wanted, strict=True) if held != own}
         if void := await self._void(others):
             standing = await self._archive.correct(wanted, void)
         held = iter(standing)
         return [_after_claim(row, next(held)) if row.correction and not row.problem else row for row in rows]
 
-    async def _void(self, sources: set[str]) -> set[str]:
-        """Those whose rows count nowhere: Redis lost them before the archive knew them, and their file is read anew."""
-        unknown = {source for source in sources if await self._registry.get(source) is None}
-        return unknown - {held.source.id for held in await self._archive.sources()} if unknown else unknown
+    async def _void(self, corrections: set[Correction]) -> set[Correction]:
+        """Those that give way. Raises RecoveringError while one may still turn out to be among them."""
+        void = await void_among(corrections, self._hot, self._archive, self._registry)
+        if void.so_far:
+            raise RecoveringError("a correction that had no room is not archived yet")
+        return void.for_ever
 
 
 def _judged(record: Record, layout: Layout, source: str, line: int) -> _Row:

@@ -98,11 +98,15 @@ class Archive(Protocol):
         """Up to `number` restatements whose keys lie between two texts, both excluded, by key."""
         ...
 
-    async def correct(self, wanted: Sequence[Correction], void: Collection[str] = ()) -> list[Correction]:
+    async def rejected(self, source_id: str, lines: Collection[int]) -> set[int]:
+        """Those of a source's lines that are rejected."""
+        ...
+
+    async def correct(self, wanted: Sequence[Correction], void: Collection[Correction] = ()) -> list[Correction]:
         """Note who corrects rejected rows; what stands now for each, in the same order.
 
-        The first correction of a row stands, unless it is by one of the `void` sources: those whose rows count
-        nowhere. Not part of a snapshot: done when this returns.
+        The first correction of a row stands, unless it is among the `void` ones: those whose row counts nowhere.
+        Not part of a snapshot: done when this returns.
         """
         ...
 

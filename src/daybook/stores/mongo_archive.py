@@ -156,16 +156,19 @@ class MongoArchive:
         documents = await self._first(schema.REJECTS, query, "_id.line", number)
         return [schema.reject_of(document) for document in documents]
 
+    async def rejected(self, source_id: str, lines: Collection[int]) -> set[int]:
+        found = await self._of_lines(schema.REJECTS, source_id, lines)
+        return {schema.reject_of(document).line for document in found}
+
     async def restatements(self, after: str, before: str, number: int) -> list[Restatement]:
         documents = await self._first(schema.RESTATEMENTS, {"_id": {"$gt": after, "$lt": before}}, "_id", number)
         return [schema.restatement_of(document) for document in documents]
 
-    async def correct(self, wanted: Sequence[Correction], void: Collection[str] = ()) -> list[Correction]:
+    async def correct(self, wanted: Sequence[Correction], void: Collection[Correction] = ()) -> list[Correction]:
         documents = [schema.correction_document(each) for each in wanted]
         with translated():
-            for document in documents if void else ():
-                held = {"_id": document["_id"], "BySource": {"$in": list(void)}}
-                await self._collection(schema.CORRECTIONS).update_one(held, {"$set": document})
+            for each in void:
+                await self._collection(schema.CORRECTIONS).delete_one(schema.correction_document(each))
             await self._writes.insert(self._collection(schema.CORRECTIONS), documents)
         hit("mongo.correct.done")
         found: dict[tuple[str, int], Correction] = {}
@@ -175,14 +178,16 @@ class MongoArchive:
         return [found[each.source, each.line] for each in wanted]
 
     async def corrections(self, source_id: str, lines: Sequence[int]) -> dict[int, Correction]:
-        found: dict[int, Correction] = {}
+        found = map(schema.correction_of, await self._of_lines(schema.CORRECTIONS, source_id, lines))
+        return {correction.line: correction for correction in found}
+
+    async def _of_lines(self, collection: str, source_id: str, lines: Collection[int]) -> list[Document]:
+        """The documents of a source's lines."""
+        wanted, found = [Int64(line) for line in lines], []
         with translated():
-            for first in range(0, len(lines), _LINES_PER_QUERY):
-                some = [Int64(line) for line in lines[first : first + _LINES_PER_QUERY]]
-                query = {"_id.source": source_id, "_id.line": {"$in": some}}
-                async for document in self._collection(schema.CORRECTIONS).find(query):
-                    correction = schema.correction_of(document)
-                    found[correction.line] = correction
+            for first in range(0, len(wanted), _LINES_PER_QUERY):
+                query = {"_id.source": source_id, "_id.line": {"$in": wanted[first : first + _LINES_PER_QUERY]}}
+                found += await self._collection(collection).find(query).to_list()
         return found
 
     async def _first(self, collection: str, query: Document, key: str, number: int) -> list[Document]:

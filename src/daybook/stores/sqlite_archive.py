@@ -163,6 +163,15 @@ class SqliteArchive:
         )
         return [Reject(*row) for row in rows]
 
+    async def rejected(self, source_id: str, lines: Collection[int]) -> set[int]:
+        rows = await self._run(
+            lambda connection: connection.execute(
+                "SELECT Line FROM json_each(?) JOIN Rejects ON Source = ? AND Line = value",
+                (msgspec.json.encode(list(lines)).decode(), source_id),
+            ).fetchall()
+        )
+        return {line for (line,) in rows}
+
     async def restatements(self, after: str, before: str, number: int) -> list[Restatement]:
         rows = await self._run(
             lambda connection: connection.execute(
@@ -172,12 +181,12 @@ class SqliteArchive:
         )
         return [msgspec.json.decode(packed, type=Restatement) for (packed,) in rows]
 
-    async def correct(self, wanted: Sequence[Correction], void: Collection[str] = ()) -> list[Correction]:
+    async def correct(self, wanted: Sequence[Correction], void: Collection[Correction] = ()) -> list[Correction]:
         def work(connection: sqlite3.Connection) -> list[Correction]:
             with _transaction(connection):
                 connection.executemany(
-                    "DELETE FROM Corrections WHERE Source = ? AND Line = ? AND BySource = ?",
-                    [(each.source, each.line, source) for each in wanted for source in void],
+                    "DELETE FROM Corrections WHERE (Source, Line, BySource, ByLine) = (?, ?, ?, ?)",
+                    map(msgspec.structs.astuple, void),
                 )
                 connection.executemany(
                     "INSERT OR IGNORE INTO Corrections VALUES (?, ?, ?, ?)", map(msgspec.structs.astuple, wanted)

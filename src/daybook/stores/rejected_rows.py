@@ -1,0 +1,62 @@
+"""Which rows are rejected, wherever their reject is, and which corrections of them count nowhere."""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from daybook.domain.position import Correction
+from daybook.stores.archive import Archive
+from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.source_registry import SourceRegistry
+
+
+class RejectedRow(NamedTuple):
+    source: str
+    line: int
+
+
+class Void(NamedTuple):
+    """Corrections whose row counts nowhere."""
+
+    so_far: set[Correction]
+    """There was no room for the row, and the archive does not know yet."""
+    for_ever: set[Correction]
+    """There was no room, and the archive knows; or neither Redis nor the archive knows the source of the row: Redis
+    lost it before a dump, and its file is read anew as another source.
+    """
+
+
+async def rejected_among(
+    rows: Iterable[RejectedRow], hot: HotAggregates, archive: Archive
+) -> tuple[set[RejectedRow], set[RejectedRow]]:
+    """Those whose reject waits in Redis, and those that the archive has; one that moves meanwhile is in either."""
+    by_source: dict[str, set[int]] = {}
+    for row in rows:
+        by_source.setdefault(row.source, set()).add(row.line)
+    if not by_source:
+        return set(), set()
+    waiting = {
+        RejectedRow(reject.source, reject.line)
+        for reject in await hot.waiting_rejects()
+        if reject.line in by_source.get(reject.source, ())
+    }
+    archived: set[RejectedRow] = set()
+    for source, lines in by_source.items():
+        archived |= {RejectedRow(source, line) for line in await archive.rejected(source, lines)}
+    return waiting, archived
+
+
+async def void_among(
+    corrections: Collection[Correction], hot: HotAggregates, archive: Archive, registry: SourceRegistry
+) -> Void:
+    by = {RejectedRow(each.by_source, each.by_line) for each in corrections}
+    waiting, archived = await rejected_among(by, hot, archive)
+    unknown = {source for source in {row.source for row in by} if await registry.get(source) is None}
+    lost = unknown - {held.source.id for held in await archive.sources()} if unknown else unknown
+    so_far, for_ever = set[Correction](), set[Correction]()
+    for each in corrections:
+        row = RejectedRow(each.by_source, each.by_line)
+        if row in archived or row.source in lost:
+            for_ever.add(each)
+        elif row in waiting:
+            so_far.add(each)
+    return Void(so_far, for_ever)
