@@ -16,6 +16,7 @@ from daybook.domain.money import (
     to_decimal,
     units_of_sum,
 )
+from daybook.domain.restatement import Restatement
 from daybook.domain.transaction import check_payment_method, parse_day, parse_type
 
 
@@ -154,3 +155,11 @@ def test_the_cutoff_is_computed_on_moments() -> None:
     assert cutoff_day(moment, timedelta(days=7)) == "2026-01-01"
     assert cutoff_day(moment, timedelta(days=7, minutes=31)) == "2025-12-31"
     assert cutoff_day(moment, timedelta(days=3_660_000)) == "0001-01-01"
+
+
+def test_restatements_of_a_version_sort_as_they_were_applied() -> None:
+    steps = [0, 9, 10, 9_999, 10_000, 15_999]  # a commit takes 16,000 elements, each of which may be of its own source
+    keys = [
+        Restatement("2026-01-01", "deposits", 2, step, "source", 0, 9, "later", "earlier", {}).key for step in steps
+    ]
+    assert sorted(keys) == keys

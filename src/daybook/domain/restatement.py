@@ -47,4 +47,4 @@ class Restatement(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """Its name; sorts by day, and within a bucket as the changes happened. Begins with the day."""
-        return f"{self.day} {self.type} {self.version:019d} {self.step:04d} {self.source} {self.offset}"
+        return f"{self.day} {self.type} {self.version:019d} {self.step:05d} {self.source} {self.offset}"
