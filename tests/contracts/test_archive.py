@@ -96,6 +96,7 @@ async def test_a_new_archive_is_empty(archive: Archive) -> None:
     assert [(bucket, held.state) async for bucket, held in archive.days("0001-01-01", "9999-12-31")] == []
     assert await archive.sources() == []
     assert await archive.rejects("none", 0, 10) == []
+    assert await archive.newest_snapshot() == 0
 
 
 async def test_open_again_keeps_id_and_snapshot(new_archive: NewArchive) -> None:
@@ -109,6 +110,7 @@ async def test_open_again_keeps_id_and_snapshot(new_archive: NewArchive) -> None
 
 async def test_a_snapshot_without_content_counts(new_archive: NewArchive, archive: Archive) -> None:
     assert await archive.write(snapshot(3)) == Written(0, 0, 0)
+    assert await archive.newest_snapshot() == 3
     assert (await new_archive().open()).snapshot == 3
 
 

@@ -9,7 +9,6 @@ from pydantic_core import PydanticCustomError
 
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.exact_json import json_answer, number, number_of
-from daybook.api.history import Held
 from daybook.api.schemas import (
     AggregatesAnswer,
     BucketOrigin,
@@ -23,6 +22,8 @@ from daybook.api.stats_router import Day
 from daybook.api.stats_service import by_day
 from daybook.domain.bucket import TYPES, Bucket
 from daybook.domain.restatement import Restatement
+from daybook.stores.both import HeldBucket
+from daybook.stores.hot_aggregates import ResidentBucket
 
 router = APIRouter(prefix="/v1")
 
@@ -88,11 +89,12 @@ async def aggregates(
     return json_answer(answer)
 
 
-def _origin(held: Held | None) -> BucketOrigin | None:
+def _origin(held: HeldBucket | None) -> BucketOrigin | None:
     if held is None:
         return None
     changed = datetime.fromisoformat(held.changed) if held.changed else None
-    return BucketOrigin(store=held.store, version=held.state.version, as_of=changed)
+    store = "redis" if isinstance(held, ResidentBucket) else "archive"
+    return BucketOrigin(store=store, version=held.state.version, as_of=changed)
 
 
 @router.get(

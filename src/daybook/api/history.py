@@ -2,28 +2,17 @@
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import date, datetime
-from typing import NamedTuple
 
-from daybook.clock import moment_of, moment_text
-from daybook.domain.bucket import Bucket, BucketState, Cell, Cells
+from daybook.clock import moment_text
+from daybook.domain.bucket import Bucket, Cell, Cells
 from daybook.domain.money import parse_total
 from daybook.domain.restatement import Restatement
-from daybook.errors import InvalidRangeError
 from daybook.stores.archive import Archive
+from daybook.stores.both import HeldBucket, all_buckets, check_range
 from daybook.stores.hot_aggregates import HotAggregates
 
 _PER_PAGE = 1000
 _BEHIND_EVERY_KEY = "~"
-
-
-class Held(NamedTuple):
-    """A bucket as it is now."""
-
-    state: BucketState
-    store: str
-    """`redis` or `archive`."""
-    changed: str
-    """When it last was, as `clock.moment_text`; empty when nobody knows."""
 
 
 class History:
@@ -32,18 +21,9 @@ class History:
     def __init__(self, hot: HotAggregates, archive: Archive) -> None:
         self._hot, self._archive = hot, archive
 
-    async def buckets(self, first: date, last: date) -> dict[Bucket, Held]:
+    async def buckets(self, first: date, last: date) -> dict[Bucket, HeldBucket]:
         """All buckets of a range of days. Raises InvalidRangeError, StoreUnavailableError."""
-        check_range(first, last)
-        days = first.isoformat(), last.isoformat()
-        found = {
-            bucket: Held(held.state, "redis", moment_text(moment_of(held.changed_ms)))
-            for bucket, held in (await self._hot.read(await self._hot.resident(*days))).items()
-        }
-        async for bucket, archived in self._archive.days(*days):
-            changed = moment_text(archived.updated) if archived.updated else ""
-            found.setdefault(bucket, Held(archived.state, "archive", changed))
-        return found
+        return await all_buckets(self._hot, self._archive, first, last)
 
     async def restatements(self, first: date, last: date, after: str, number: int) -> list[Restatement]:
         """Up to `number` of a range of days whose keys come after a text, by key."""
@@ -55,7 +35,7 @@ class History:
         return [by_key[key] for key in sorted(by_key)[:number]]
 
     async def as_of(
-        self, buckets: Mapping[Bucket, Held], first: date, last: date, moment: datetime
+        self, buckets: Mapping[Bucket, HeldBucket], first: date, last: date, moment: datetime
     ) -> tuple[dict[Bucket, Cells], set[Bucket]]:
         """The buckets' cells as they were known then, and the buckets of which nobody knows.
 
@@ -90,12 +70,6 @@ class History:
             for each in page:
                 yield each
             after = page[-1].key
-
-
-def check_range(first: date, last: date) -> None:
-    """Raises InvalidRangeError."""
-    if first > last:
-        raise InvalidRangeError("From parameter must be before or equal to To")
 
 
 def _before(cells: Cells, later: list[Restatement]) -> Cells:

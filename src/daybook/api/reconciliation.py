@@ -15,7 +15,8 @@ from daybook.domain.bucket import TYPES, Bucket, BucketState
 from daybook.domain.money import parse_total
 from daybook.domain.source import Source
 from daybook.stores.archive import Archive
-from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.both import fitting
+from daybook.stores.hot_aggregates import HotAggregates, Revision
 from daybook.stores.source_registry import SourceRegistry
 from daybook.stores.transaction_queue import TransactionQueue
 
@@ -47,22 +48,23 @@ class Reconciliation:
             before = await self._hot.revision()
             queue = await self._registry.queue_source()
             sources = [*(await self._registry.known()).sources, *([queue] if queue else ())]
-            books = await self._books()
+            books = await self._books(before)
             steady = before == await self._hot.revision()
             if steady:
                 break
         return self._answer(sources, books, steady=steady, waiting=await self._queue.length())
 
-    async def _books(self) -> _Books:
+    async def _books(self, before: Revision) -> _Books:
         books = _Books()
         resident = await self._hot.read(await self._hot.resident(_FIRST_DAY, _LAST_DAY))
         compared: dict[Bucket, BucketState] = {}
-        async for bucket, archived in self._archive.days(_FIRST_DAY, _LAST_DAY):
-            books.archived += 1
-            if bucket in resident:
-                compared[bucket] = archived.state
-            else:
-                books.count(bucket, archived.state)
+        async with fitting(self._hot, self._archive, before):
+            async for bucket, archived in self._archive.days(_FIRST_DAY, _LAST_DAY):
+                books.archived += 1
+                if bucket in resident:
+                    compared[bucket] = archived.state
+                else:
+                    books.count(bucket, archived.state)
         for bucket, held in resident.items():
             books.count(bucket, held.state)
             books.comparisons.append(_comparison(bucket, held.state, compared.get(bucket)))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from daybook.api.stats_service import StatsService, render
 from daybook.errors import RecoveringError
-from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.hot_aggregates import HotAggregates, Revision
 
 _MAX_AGE_SECONDS = 1.0
 """For what changes without a commit: someone who writes to the archive by hand."""
@@ -18,7 +18,7 @@ _KNOWN_QUESTIONS = 1000
 
 
 class _Kept(NamedTuple):
-    revision: bytes
+    revision: Revision
     until: float
     answer: bytes
 
@@ -35,8 +35,8 @@ class StatsAnswers:
         self._kept: OrderedDict[tuple[date, date], _Kept] = OrderedDict()
         self._bytes = 0
         self._ranges: dict[bytes, tuple[date, date]] = {}
-        self._asking: asyncio.Task[bytes] | None = None
-        self._next: asyncio.Task[bytes] | None = None
+        self._asking: asyncio.Task[Revision] | None = None
+        self._next: asyncio.Task[Revision] | None = None
 
     def understand(self, question: bytes, first: date, last: date) -> None:
         """Remember which days a query string asks for."""
@@ -60,13 +60,13 @@ class StatsAnswers:
         self._keep((first, last), _Kept(revision, time.monotonic() + _MAX_AGE_SECONDS, answer))
         return answer
 
-    async def _revision(self) -> bytes:
+    async def _revision(self) -> Revision:
         """What Redis says from now on; all who ask before the question is sent share one round trip."""
         if self._next is None:
             self._next = asyncio.create_task(self._ask(self._asking))
         return await asyncio.shield(self._next)
 
-    async def _ask(self, before: asyncio.Task[bytes] | None) -> bytes:
+    async def _ask(self, before: asyncio.Task[Revision] | None) -> Revision:
         if before is not None:
             await asyncio.wait([before])
         self._asking, self._next = self._next, None

@@ -6,9 +6,9 @@ from datetime import date
 import msgspec
 
 from daybook.api.exact_json import number_of
-from daybook.api.history import check_range
 from daybook.domain.bucket import TYPES, Bucket, Cells
 from daybook.stores.archive import Archive
+from daybook.stores.both import all_buckets
 from daybook.stores.hot_aggregates import HotAggregates
 
 Days = dict[str, dict[str, Cells]]
@@ -20,19 +20,9 @@ class StatsService:
         self._hot, self._archive = hot, archive
 
     async def totals(self, first: date, last: date) -> Days:
-        """Every day of the range that has transactions.
-
-        Redis is read before the archive: a bucket that is evicted in between is then still found. Raises
-        InvalidRangeError, StoreUnavailableError.
-        """
-        check_range(first, last)
-        resident = await self._hot.read(await self._hot.resident(first.isoformat(), last.isoformat()))
-        found = {bucket: held.state for bucket, held in resident.items()}
-        days = (last - first).days + 1
-        if len(found) < days * len(TYPES):
-            async for bucket, archived in self._archive.days(first.isoformat(), last.isoformat()):
-                found.setdefault(bucket, archived.state)
-        return by_day({bucket: state.cells for bucket, state in found.items()})
+        """Every day of the range that has transactions. Raises InvalidRangeError, StoreUnavailableError."""
+        found = await all_buckets(self._hot, self._archive, first, last)
+        return by_day({bucket: held.state.cells for bucket, held in found.items()})
 
 
 def by_day(buckets: Mapping[Bucket, Cells]) -> Days:

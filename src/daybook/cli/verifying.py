@@ -78,7 +78,7 @@ async def _accounts(stores: Stores) -> Accounts:
     """All that the stores hold, read while nothing was applied in between."""
     for _ in range(_TRIES):
         was_used = await stores.hot.state() is not None
-        before = await stores.hot.revision() if was_used else b""
+        before = await stores.hot.revision() if was_used else None
         sources = await all_sources(stores)
         hot = await _resident(stores) if was_used else {}
         buckets = {bucket: held.state async for bucket, held in stores.archive.days(_FIRST_DAY, _LAST_DAY)}

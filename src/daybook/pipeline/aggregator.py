@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from daybook.clock import moment_of, moment_text, utc_now
+from daybook.clock import moment_text, utc_now
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.position import Position, Refused
 from daybook.domain.restatement import Restatement
@@ -254,11 +254,11 @@ class Aggregator:
 def _cold(archived: ArchivedBucket | None) -> _Held:
     if archived is None:
         return _Held(None, BucketState(0, {}))
-    return _Held(None, archived.state, closed=True, since=moment_text(archived.updated) if archived.updated else "")
+    return _Held(None, archived.state, closed=True, since=archived.changed)
 
 
 def _resident(held: ResidentBucket) -> _Held:
-    return _Held(held.state.version, held.state, held.closed, moment_text(moment_of(held.changed_ms)))
+    return _Held(held.state.version, held.state, held.closed, held.changed)
 
 
 def _of_one_kind(elements: Sequence[Element]) -> int:

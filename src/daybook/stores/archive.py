@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from daybook.clock import moment_text
 from daybook.domain.bucket import Bucket, BucketState
 from daybook.domain.position import Correction, Reject
 from daybook.domain.restatement import Restatement
@@ -23,6 +24,11 @@ class ArchivedBucket(NamedTuple):
     state: BucketState
     updated: datetime | None
     """When it was last written; None when nobody knows."""
+
+    @property
+    def changed(self) -> str:
+        """As `clock.moment_text`; empty when nobody knows."""
+        return moment_text(self.updated) if self.updated else ""
 
 
 class Snapshot(NamedTuple):
@@ -69,6 +75,10 @@ class Archive(Protocol):
 
     async def check(self) -> None:
         """Return if the store answers."""
+        ...
+
+    async def newest_snapshot(self) -> int:
+        """Number of the newest snapshot of which it may hold something; 0 before the first."""
         ...
 
     async def write(self, snapshot: Snapshot) -> Written:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from daybook.clock import moment_of, moment_text
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.element import BATCH_MARK
 from daybook.domain.money import parse_total
@@ -30,10 +31,28 @@ class ResidentBucket(NamedTuple):
     closed: bool
     """It had left Redis before: each change is a restatement."""
 
+    @property
+    def changed(self) -> str:
+        """As `clock.moment_text`."""
+        return moment_text(moment_of(self.changed_ms))
+
 
 class Committed(NamedTuple):
     stale: list[Bucket]
     """Not at the expected version; nothing was written then. Empty: committed, now or by an earlier try."""
+
+
+class Revision(NamedTuple):
+    """Differs whenever a total may, and when Redis' place beside the archive does."""
+
+    owner: bytes
+    sequence: bytes
+    snapshot: int
+    """Number of the last snapshot that was taken."""
+    settled: int
+    """Of the last one that the archive is known to hold."""
+    restored: bytes
+    """By whom it was restored last."""
 
 
 class RedisState(NamedTuple):
@@ -105,19 +124,16 @@ class HotAggregates:
             raise RecoveringError("Redis' state is not restored yet")
         return [redis_keys.bucket_of(name.decode()) for name in names]
 
-    async def revision(self) -> bytes:
-        """Changes whenever a total may have: with each commit, and with each new owner of the lane.
-
-        Raises RecoveringError while Redis' state is not restored.
-        """
+    async def revision(self) -> Revision:
+        """Raises RecoveringError while Redis' state is not restored."""
         with translated():
             async with self._redis.client.pipeline(transaction=False) as pipe:
-                pipe.exists(redis_keys.STATE)
+                pipe.hmget(redis_keys.STATE, "archive", "snapshot", "settled", "restored")
                 pipe.hmget(redis_keys.LANE, "owner", "sequence")
-                known, (owner, sequence) = await pipe.execute()
-        if not known:
+                (archive, snapshot, settled, restored), (owner, sequence) = await pipe.execute()
+        if archive is None:
             raise RecoveringError("Redis' state is not restored yet")
-        return b"%s:%s" % (owner or b"", sequence or b"0")
+        return Revision(owner or b"", sequence or b"", int(snapshot or 0), int(settled or 0), restored or b"")
 
     async def record_bytes(self) -> int:
         """Of the rejects and restatements that wait for the archive."""

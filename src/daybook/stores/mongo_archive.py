@@ -103,6 +103,13 @@ class MongoArchive:
         with translated():
             await self._database.command("ping")
 
+    async def newest_snapshot(self) -> int:
+        with translated():
+            fence = await self._collection(schema.STATE).find_one({"_id": schema.FENCE})
+        if fence is None:
+            return 0
+        return int(fence["redo"]["snapshot"] if "redo" in fence else fence["snapshot"])
+
     async def write(self, snapshot: Snapshot) -> Written:
         """Also raises IntegrityError for a number that is taken by another content, or a total of more than
         34 digits, and DaybookError for a bucket beyond MongoDB's 16 MB.

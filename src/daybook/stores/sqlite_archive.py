@@ -89,6 +89,10 @@ class SqliteArchive:
     async def check(self) -> None:
         await self._run(lambda connection: connection.execute("SELECT 1 FROM State").fetchone())
 
+    async def newest_snapshot(self) -> int:
+        row = await self._run(lambda connection: connection.execute("SELECT Snapshot FROM State").fetchone())
+        return int(row[0]) if row else 0
+
     async def write(self, snapshot: Snapshot) -> Written:
         def work(connection: sqlite3.Connection) -> Written:
             with _transaction(connection):

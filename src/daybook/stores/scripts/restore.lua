@@ -53,5 +53,5 @@ for _ = 1, redis.call('LLEN', KEYS[3]) do
   end
 end
 redis.call('HSET', KEYS[2], 'archive', ARGV[2], 'snapshot', ARGV[3], 'settled', ARGV[3],
-  'registry', registry + 1, 'queued_bytes', 0, 'record_bytes', 0)
+  'registry', registry + 1, 'queued_bytes', 0, 'record_bytes', 0, 'restored', ARGV[1])
 return {'ok', #names, batches, others}

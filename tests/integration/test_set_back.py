@@ -1,0 +1,118 @@
+"""A Redis that was set back to an earlier copy of itself, and that nobody has restored yet: no answer is made of
+what it holds and of the archive, which is ahead of it.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from daybook.api.history import History
+from daybook.api.reconciliation import Reconciliation
+from daybook.domain.bucket import Bucket
+from daybook.embedded.valkey_server import EmbeddedValkey
+from daybook.errors import RecoveringError
+from daybook.pipeline.recovery import recover
+from daybook.stores import redis_keys
+from daybook.stores.archive import ArchivedBucket
+from daybook.stores.connection import RedisConnection
+from daybook.stores.lease import Lease
+from support.pipeline import Parts, lane, oracle, write_rows
+
+Copy = dict[bytes, bytes]
+ALL = date.min, date.max
+BEHIND = "Redis is behind the archive"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
+    async with EmbeddedValkey(tmp_path / "data") as valkey:
+        yield valkey
+
+
+@pytest.fixture
+async def parts(server: EmbeddedValkey, tmp_path: Path) -> AsyncIterator[Parts]:
+    """Redis as it was while two of four files were applied; all of them are in the archive, and had left Redis."""
+    async with lane(server.socket, tmp_path / "archive.sqlite", age=timedelta(0)) as lane_parts:
+        await import_two(lane_parts, tmp_path, first=1)
+        copy = await copy_of(lane_parts.redis)
+        await import_two(lane_parts, tmp_path, first=3)
+        for _ in range(2):
+            await lane_parts.dumper.dump_once()
+        await set_back(lane_parts.redis, copy)
+        yield lane_parts
+
+
+async def import_two(parts: Parts, folder: Path, first: int) -> None:
+    for seed in (first, first + 1):
+        await parts.import_all(write_rows(folder / f"{seed}.csv", days=3 * seed, rows=40, seed=seed))
+        await parts.drain()
+
+
+async def copy_of(redis: RedisConnection) -> Copy:
+    return {key: await redis.client.dump(key) async for key in redis.client.scan_iter()}
+
+
+async def set_back(redis: RedisConnection, copy: Copy) -> None:
+    await redis.command("FLUSHALL")
+    for key, value in copy.items():
+        await redis.client.restore(key, 0, value)
+
+
+async def restore(parts: Parts) -> None:
+    """As the lane's next owner does."""
+    lease = Lease(parts.redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
+    await lease.acquire(steal=True)
+    await recover(parts.hot, parts.archive, lease.token)
+
+
+def reconciled(parts: Parts) -> Awaitable[object]:
+    return Reconciliation(parts.hot, parts.archive, parts.registry, parts.queue).answer()
+
+
+def aggregates(parts: Parts) -> Awaitable[object]:
+    return History(parts.hot, parts.archive).buckets(*ALL)
+
+
+QUESTIONS = [Parts.totals, aggregates, reconciled]
+Question = Callable[[Parts], Awaitable[object]]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_nothing_is_answered_till_it_is_restored(parts: Parts, tmp_path: Path, question: Question) -> None:
+    with pytest.raises(RecoveringError, match=BEHIND):
+        await question(parts)
+    await restore(parts)
+    await question(parts)
+    assert await parts.totals() == oracle(*(tmp_path / f"{seed}.csv" for seed in range(1, 5)))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_nor_when_it_is_restored_in_the_middle_of_the_question(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, question: Question
+) -> None:
+    days = parts.archive.days
+
+    async def restored_first(first: str, last: str) -> AsyncIterator[tuple[Bucket, ArchivedBucket]]:
+        monkeypatch.undo()
+        await restore(parts)
+        async with aclosing(days(first, last)) as found:  # type: ignore[type-var]
+            async for each in found:
+                yield each
+
+    monkeypatch.setattr(parts.archive, "days", restored_first)
+    with pytest.raises(RecoveringError, match=BEHIND):
+        await question(parts)
+
+
+async def test_an_archive_that_was_set_back_is_no_answer_either(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    await restore(parts)
+
+    async def older() -> int:
+        return 0
+
+    monkeypatch.setattr(parts.archive, "newest_snapshot", older)
+    with pytest.raises(RecoveringError, match="the SQLite archive is older than Redis"):
+        await parts.totals()
