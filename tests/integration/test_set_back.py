@@ -52,7 +52,7 @@ async def import_two(parts: Parts, folder: Path, first: int) -> None:
 
 
 async def copy_of(redis: RedisConnection) -> Copy:
-    return {key: await redis.client.dump(key) async for key in redis.client.scan_iter()}
+    return {key: await redis.client.dump(key) or b"" async for key in redis.client.scan_iter()}
 
 
 async def set_back(redis: RedisConnection, copy: Copy) -> None:
