@@ -16,6 +16,7 @@ from torture.verify import check
 LEASE_SECONDS = 1.2
 ALONE_SECONDS = 0.3
 """The replaced instance runs while its successor is stopped; shorter than what is left of the successor's lease."""
+REST_SECONDS = 0.05
 LOCKED = "database is locked"
 """Nobody can take over what a process that is stopped in a transaction of SQLite holds."""
 SHARE_WITH_COMMIT = 0.5
@@ -79,7 +80,7 @@ def _pause(case: Case, holder: Service, other: Service, client: "Redis", readers
         other.send(signal.SIGSTOP)
         readers.resting.add(other)
         try:
-            before = _written(client)
+            before = _written_at_rest(client)
             holder.send(signal.SIGCONT)
             time.sleep(ALONE_SECONDS)
             after = _written(client)
@@ -109,6 +110,16 @@ def _written(client: "Redis") -> tuple[object, ...]:
     snapshots = client.hmget(redis_keys.STATE, "snapshot", "settled")
     versions = client.hgetall(redis_keys.VERSIONS)
     return (*lane, *snapshots, hash(frozenset(versions.items())))
+
+
+def _written_at_rest(client: "Redis") -> tuple[object, ...]:
+    """Once no command that the stopped one had sent already is executed any more."""
+    before: tuple[object, ...] = ()
+    now = _written(client)
+    while before != now:
+        time.sleep(REST_SECONDS)
+        before, now = now, _written(client)
+    return now
 
 
 PAUSE = Kind("pause", "stopped past the lease, replaced, continued", 200, 5, taken_over)

@@ -229,11 +229,11 @@ class SqliteArchive:
             running = asyncio.ensure_future(asyncio.to_thread(call))
             try:
                 return await asyncio.shield(running)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as given_up:
                 while not running.done():
                     with suppress(asyncio.CancelledError):
                         await asyncio.wait([running])
-                raise
+                raise given_up from running.exception()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
