@@ -1,26 +1,32 @@
 """The scripts under any order of events, on a real server, against a plain model.
 
 After every step the totals are exactly the rows before each file's ledger plus the pushed transactions that
-were applied; in the end nothing waits. What changed of closed days is recorded without a gap.
+were applied; in the end nothing waits. What changed of closed days is recorded without a gap, and what was known
+of them at any moment is answered ever after.
 """
 
 import asyncio
 import tempfile
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from daybook.api.history import History
+from daybook.clock import utc_now
+from daybook.domain.bucket import Bucket, Cells
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.pipeline.stop import StopToken
 from support.pipeline import QUEUE, Parts, Totals, lane
 
 FILES = 2
+ALL_DAYS = "0001-01-01", "9999-12-31"
 Row = tuple[str, str, str, Decimal]
 
 rows = st.tuples(
@@ -29,6 +35,13 @@ rows = st.tuples(
     st.sampled_from(["visa", "wire"]),
     st.decimals("0.01", "999.99", places=2),
 )
+
+
+class _Memory(NamedTuple):
+    moment: datetime
+    cells: dict[Bucket, Cells]
+    closed: AbstractSet[Bucket]
+    """Not in Redis then."""
 
 
 class Daybook(RuleBasedStateMachine):
@@ -45,6 +58,7 @@ class Daybook(RuleBasedStateMachine):
         self.pushed: list[Row] = []
         self.applied: list[Row] = []
         self.archived: list[Row] = []
+        self.memories: list[_Memory] = []
         self.parts: Parts
         self.take_over()
 
@@ -102,6 +116,36 @@ class Daybook(RuleBasedStateMachine):
         self.runner.run(self.parts.redis.command("FLUSHALL"))
         self.applied, self.pushed = list(self.archived), []
         self.take_over()
+
+    @rule()
+    def remember(self) -> None:
+        """What the archive has of each bucket, where Redis has nothing newer; a later wipe cannot change that."""
+
+        async def go() -> _Memory:
+            held = {bucket: state async for bucket, (state, _) in self.parts.archive.days(*ALL_DAYS)}
+            newer = await self.parts.hot.read(held)
+            await asyncio.sleep(0.003)
+            moment = utc_now()
+            await asyncio.sleep(0.003)
+            states = {
+                bucket: held[bucket] for bucket in held if bucket not in newer or newer[bucket].state == held[bucket]
+            }
+            return _Memory(
+                moment, {bucket: state.cells for bucket, state in states.items()}, held.keys() - newer.keys()
+            )
+
+        self.memories.append(self.runner.run(go()))
+
+    @invariant()
+    def what_was_known_then_is_answered_for_ever(self) -> None:
+        history = History(self.parts.hot, self.parts.archive)
+        for moment, cells, closed in self.memories:
+            buckets = self.runner.run(history.buckets(date.min, date.max))
+            known, unknown = self.runner.run(history.as_of(buckets, date.min, date.max, moment))
+            assert not unknown & closed
+            assert {bucket: known[bucket] for bucket in cells if bucket in known} == {
+                bucket: cells[bucket] for bucket in cells if bucket not in unknown
+            }
 
     @invariant()
     def totals_are_those_of_the_applied_rows(self) -> None:
