@@ -54,7 +54,9 @@ class Daybook(RuleBasedStateMachine):
         self.server = self.runner.run(self.stack.enter_async_context(EmbeddedValkey(self.folder / "data")))
         self.files: list[list[Row]] = [[] for _ in range(FILES)]
         for number in range(FILES):
-            self.path(number).write_text("timestamp,type,payment_method,amount\n")
+            self.path(number).write_text(
+                f"timestamp,type,payment_method,amount,file {number}\n"
+            )  # else they may be one
         self.pushed: list[Row] = []
         self.applied: list[Row] = []
         self.archived: list[Row] = []
@@ -70,7 +72,7 @@ class Daybook(RuleBasedStateMachine):
         self.files[number] += new
         with self.path(number).open("a") as file:
             for day, kind, method, amount in new:
-                file.write(f"{day}T12:00:00,{kind},{method},{amount}\n")
+                file.write(f"{day}T12:00:00,{kind},{method},{amount},\n")
 
     @rule(number=st.integers(0, FILES - 1), steps=st.integers(1, 5))
     def read(self, number: int, steps: int) -> None:
@@ -94,6 +96,11 @@ class Daybook(RuleBasedStateMachine):
         self.runner.run(self.parts.drain())
         self.applied += self.pushed
         self.pushed = []
+
+    @rule(new=st.lists(rows, min_size=1, max_size=4))
+    def push_and_aggregate(self, new: list[Row]) -> None:
+        self.push(new)
+        self.aggregate()
 
     @rule()
     def dump(self) -> None:
