@@ -101,11 +101,13 @@ class Daybook(RuleBasedStateMachine):
     def push_and_aggregate(self, new: list[Row]) -> None:
         self.push(new)
         self.aggregate()
+        self.remember()
 
     @rule()
     def dump(self) -> None:
         self.runner.run(self.parts.dumper.dump_once())
         self.archived = list(self.applied)
+        self.remember()
 
     @rule()
     def take_over(self) -> None:
@@ -123,36 +125,6 @@ class Daybook(RuleBasedStateMachine):
         self.runner.run(self.parts.redis.command("FLUSHALL"))
         self.applied, self.pushed = list(self.archived), []
         self.take_over()
-
-    @rule()
-    def remember(self) -> None:
-        """What the archive has of each bucket, where Redis has nothing newer; a later wipe cannot change that."""
-
-        async def go() -> _Memory:
-            held = {bucket: state async for bucket, (state, _) in self.parts.archive.days(*ALL_DAYS)}
-            newer = await self.parts.hot.read(held)
-            await asyncio.sleep(0.003)
-            moment = utc_now()
-            await asyncio.sleep(0.003)
-            states = {
-                bucket: held[bucket] for bucket in held if bucket not in newer or newer[bucket].state == held[bucket]
-            }
-            return _Memory(
-                moment, {bucket: state.cells for bucket, state in states.items()}, held.keys() - newer.keys()
-            )
-
-        self.memories.append(self.runner.run(go()))
-
-    @invariant()
-    def what_was_known_then_is_answered_for_ever(self) -> None:
-        history = History(self.parts.hot, self.parts.archive)
-        for moment, cells, closed in self.memories:
-            buckets = self.runner.run(history.buckets(date.min, date.max))
-            known, unknown = self.runner.run(history.as_of(buckets, date.min, date.max, moment))
-            assert not unknown & closed
-            assert {bucket: known[bucket] for bucket in cells if bucket in known} == {
-                bucket: cells[bucket] for bucket in cells if bucket not in unknown
-            }
 
     @invariant()
     def totals_are_those_of_the_applied_rows(self) -> None:
@@ -177,6 +149,34 @@ class Daybook(RuleBasedStateMachine):
         now = self.runner.run(self.parts.totals())
         assert reached == {key: now[key] for key in reached}
 
+    def remember(self) -> None:
+        """What the archive has of each bucket, where Redis has nothing newer; a later wipe cannot change that."""
+
+        async def go() -> _Memory:
+            held = {bucket: state async for bucket, (state, _) in self.parts.archive.days(*ALL_DAYS)}
+            newer = await self.parts.hot.read(held)
+            await asyncio.sleep(0.003)
+            moment = utc_now()
+            await asyncio.sleep(0.003)
+            states = {
+                bucket: held[bucket] for bucket in held if bucket not in newer or newer[bucket].state == held[bucket]
+            }
+            return _Memory(
+                moment, {bucket: state.cells for bucket, state in states.items()}, held.keys() - newer.keys()
+            )
+
+        self.memories.append(self.runner.run(go()))
+
+    def check_memories(self) -> None:
+        history = History(self.parts.hot, self.parts.archive)
+        for moment, cells, closed in self.memories:
+            buckets = self.runner.run(history.buckets(date.min, date.max))
+            known, unknown = self.runner.run(history.as_of(buckets, date.min, date.max, moment))
+            assert not unknown & closed
+            assert {bucket: known[bucket] for bucket in cells if bucket in known} == {
+                bucket: cells[bucket] for bucket in cells if bucket not in unknown
+            }
+
     def teardown(self) -> None:
         if not hasattr(self, "parts"):
             return
@@ -186,6 +186,7 @@ class Daybook(RuleBasedStateMachine):
             self.aggregate()
             expected = [row for file in self.files for row in file] + self.applied
             assert self.runner.run(self.parts.totals()) == totals(expected)
+            self.check_memories()
         finally:
             self.runner.run(self.lane_stack.aclose())
             self.runner.run(self.stack.aclose())
