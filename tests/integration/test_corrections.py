@@ -181,7 +181,11 @@ async def test_a_correction_waits_for_a_line_that_is_not_read_yet(
         await parts.registry.describe((await source_of(parts, original)).id, size=1 << 20)
         with pytest.raises(RecoveringError, match="is not applied as far as line 8 yet"):
             await add(parts, fixed)
-        await add(parts, original, fixed)
+        await add(parts, original)
+        with pytest.raises(RecoveringError, match=r"line 8 of source .* is not archived as rejected yet"):
+            await add(parts, fixed)
+        await parts.dumper.dump_once()
+        await add(parts, fixed)
         assert (await source_of(parts, fixed)).applied_rows == len(BAD_LINES) + 1
 
 
@@ -191,6 +195,7 @@ async def test_a_correction_that_is_wrong_itself_can_be_corrected(
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
         await add(parts, original)
         first = (await source_of(parts, original)).id
+        await parts.dumper.dump_once()
         fixed, better = tmp_path / "fixed.csv", tmp_path / "better.csv"
         fixed.write_text(repaired(await exported(parts, first)).replace("deposit", "gift", 1))
         await add(parts, fixed)
@@ -232,6 +237,7 @@ async def test_redis_lost_in_the_middle_of_the_corrections(
     fixed = tmp_path / "fixed.csv"
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
         await add(parts, original)
+        await parts.dumper.dump_once()
         fixed.write_text(repaired(await exported(parts, (await source_of(parts, original)).id)))
         await parts.import_all(fixed)
         await parts.dumper.dump_once()  # the archive knows the file, none of its rows is applied
@@ -251,6 +257,7 @@ async def test_a_correction_without_room_can_be_corrected_itself(
     fixed, better = tmp_path / "fixed.csv", tmp_path / "better.csv"
     async with lane(server.socket, tmp_path / "archive.sqlite", max_methods=1) as parts:
         await add(parts, original, full)
+        await parts.dumper.dump_once()
         first = (await source_of(parts, original)).id
         fixed.write_text(repaired(await exported(parts, first)))
         await add(parts, fixed)
@@ -271,3 +278,62 @@ async def test_a_correction_without_room_can_be_corrected_itself(
             (await source_of(parts, better)).id
         }
         assert (await exported(parts, source.id)).count("\n") == 1
+
+
+async def correctable(parts: Parts, path: Path) -> str:
+    """Import rejected rows in the lines 2 to 4 and a day that has its one payment method; the source's id."""
+    await add(parts, write_rejects(path))
+    await parts.dumper.dump_once()
+    return (await source_of(parts, path)).id
+
+
+def write_rejects(path: Path) -> Path:
+    rejects = "2001-13-01,deposit,visa,1\n" * 3
+    path.write_text(f"timestamp,type,payment_method,amount\n{rejects}2001-01-03,deposit,visa,1000\n")
+    return path
+
+
+def write_corrections(path: Path, source: str, *rows: tuple[str, int, int]) -> Path:
+    """Payment method, amount, and the line that each row corrects."""
+    path.write_text(
+        "timestamp,type,payment_method,amount,rejected_source,rejected_line\n"
+        + "".join(f"2001-01-03,deposit,{method},{amount},{source},{line}\n" for method, amount, line in rows)
+    )
+    return path
+
+
+async def test_a_row_without_room_does_not_speak_for_its_neighbours(server: EmbeddedValkey, tmp_path: Path) -> None:
+    """Nor when the file holds others that are refused, or has gone before its rows are applied."""
+    async with lane(server.socket, tmp_path / "archive.sqlite", max_methods=1) as parts:
+        first = await correctable(parts, tmp_path / "original.csv")
+        await add(parts, write_corrections(tmp_path / "fixed.csv", first, ("visa", 100, 2)))
+        more = write_corrections(tmp_path / "more.csv", first, ("visa", 100, 2), ("visa", 5, 3), ("paypal", 7, 4))
+        await parts.import_all(more)
+        source = (await source_of(parts, more)).id
+        more.unlink()
+        await parts.drain()
+        await parts.dumper.dump_once()
+        assert [reject.line for reject in await parts.archive.rejects(source, 0, 9)] == [2, 4]
+        assert sorted(await corrections(parts, first)) == [2, 3]
+        await add(parts, write_corrections(tmp_path / "third.csv", first, ("visa", 5, 3), ("visa", 7, 4)))
+        assert await total(parts) == "1112.00000000"
+        assert sorted(await corrections(parts, first)) == [2, 3, 4]
+
+
+async def test_a_restore_changes_no_verdict_on_corrections(server: EmbeddedValkey, tmp_path: Path) -> None:
+    """The rejected row came after the last dump, and the corrections are read again before it is."""
+    original, fixed = tmp_path / "original.csv", tmp_path / "fixed.csv"
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        first = await correctable(parts, original)
+        with original.open("a") as file:
+            file.write("2001-13-01,deposit,visa,5\n")
+        await add(parts, original)
+        with pytest.raises(RecoveringError, match=r"line 6 of source .* is not archived as rejected yet"):
+            await add(parts, write_corrections(fixed, first, ("visa", 5, 6)))
+        await parts.dumper.dump_once()
+        await add(parts, fixed)
+        assert await total(parts) == "1005.00000000"
+        await parts.redis.command("FLUSHALL")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, fixed, original)
+        assert await total(parts) == "1005.00000000"

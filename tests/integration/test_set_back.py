@@ -12,6 +12,7 @@ import pytest
 from daybook.api.history import History
 from daybook.api.reconciliation import Reconciliation
 from daybook.domain.bucket import Bucket
+from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import RecoveringError
 from daybook.pipeline.recovery import recover
@@ -105,6 +106,19 @@ async def test_nor_when_it_is_restored_in_the_middle_of_the_question(
     monkeypatch.setattr(parts.archive, "days", restored_first)
     with pytest.raises(RecoveringError, match=BEHIND):
         await question(parts)
+
+
+async def test_the_sources_are_those_of_one_moment(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = parts.registry._sources
+
+    async def wiped_first() -> list[Source]:
+        monkeypatch.undo()
+        await parts.redis.command("FLUSHALL")
+        return await sources()
+
+    monkeypatch.setattr(parts.registry, "_sources", wiped_first)
+    with pytest.raises(RecoveringError, match="not restored yet"):
+        await parts.registry.known()
 
 
 async def test_an_archive_that_was_set_back_is_no_answer_either(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Files of corrections: each row takes the place of a rejected one, once, whichever file brings it first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
@@ -23,6 +24,7 @@ class _Row(NamedTuple):
     line: int
     """In the file of corrections, from 1."""
     transaction: Transaction | None
+    """None: it does not count."""
     correction: Correction | None
     problem: str
     """Why it is rejected; empty while nothing speaks against it."""
@@ -34,44 +36,39 @@ class Correcting:
     def __init__(self, hot: HotAggregates, archive: Archive, registry: SourceRegistry) -> None:
         self._hot, self._archive, self._registry = hot, archive, registry
 
-    async def fold(self, records: Sequence[Record], layout: Layout, source: str, lines_before: int) -> Folded:
-        """What whole records add up to; rejects have the lines of the source.
+    async def fold(self, records: Sequence[Record], layout: Layout, source: str, lines_before: int) -> list[Folded]:
+        """What whole records add up to; rejects have the lines of the source. A row that counts is a part of its own:
+        should it have no room, its line is known whatever has become of the file.
 
-        Raises StoreUnavailableError, also while a row that is named may still turn out to be a rejected one.
+        Raises StoreUnavailableError, also while a row that is named is not archived as rejected and may be so yet.
         """
         line, rows = lines_before, []
         for record in records:
-            if record.fields is not None or record.reason:
-                rows.append(_judged(record, layout, source, line + 1))
+            rows.append(_judged(record, layout, source, line + 1))
             line += record.lines
         rows = await self._claimed(await self._of_rejects(rows))
-        sums: Sums = {}
-        rejects: list[Reject] = []
-        for row in rows:
-            if row.problem or row.transaction is None:
-                rejects.append(Reject(source, row.line, raw_text(row.record.raw), row.problem))
-            else:
-                day, kind, method, units = row.transaction
-                add_cells(sums, Bucket(day, kind.plural), [(method, Cell(units, 1))])
-        size = sum(len(record.raw) for record in records)
-        return Folded(from_sums(sums), rejects, len(rows), line - lines_before, size)
+        return [_folded(part, source) for part in _parts(rows)]
 
     async def _of_rejects(self, rows: list[_Row]) -> list[_Row]:
         """With a problem where the row names no rejected one."""
         wanted = {RejectedRow(row.correction.source, row.correction.line) for row in rows if row.correction}
         waiting, archived = await rejected_among(wanted, self._hot, self._archive)
-        known = waiting | archived
-        for row in wanted - known:
-            await self._wait_for(row)
+        for row in wanted - archived:
+            await self._wait_for(row, known=row in waiting)
         return [
-            row._replace(problem=f"source {row.correction.source} has no rejected row in line {row.correction.line}")
-            if row.correction and (row.correction.source, row.correction.line) not in known
+            _refused(row, f"source {row.correction.source} has no rejected row in line {row.correction.line}")
+            if row.correction and (row.correction.source, row.correction.line) not in archived
             else row
             for row in rows
         ]
 
-    async def _wait_for(self, row: RejectedRow) -> None:
-        """Raises RecoveringError while the row may still turn out to be rejected, as after a restore."""
+    async def _wait_for(self, row: RejectedRow, *, known: bool) -> None:
+        """Raises RecoveringError while Redis could lose the reject (it is `known`), or the row may turn out to be one.
+
+        A note in the archive must not speak of what only Redis knows: restored, it may know another row by that name.
+        """
+        if known:
+            raise RecoveringError(f"line {row.line} of source {row.source} is not archived as rejected yet")
         source = await self._registry.get(row.source)
         if source is not None and not source.complete and source.applied.line < row.line:
             raise RecoveringError(f"source {row.source} is not applied as far as line {row.line} yet")
@@ -92,6 +89,27 @@ class Correcting:
         if void.so_far:
             raise RecoveringError("a correction that had no room is not archived yet")
         return void.for_ever
+
+
+def _parts(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    for counts, run in groupby(rows, lambda row: row.transaction is not None):
+        if counts:
+            yield from ([row] for row in run)
+        else:
+            yield list(run)
+
+
+def _folded(rows: Sequence[_Row], source: str) -> Folded:
+    sums: Sums = {}
+    rejects: list[Reject] = []
+    for row in rows:
+        if row.transaction is not None:
+            day, kind, method, units = row.transaction
+            add_cells(sums, Bucket(day, kind.plural), [(method, Cell(units, 1))])
+        elif row.problem:
+            rejects.append(Reject(source, row.line, raw_text(row.record.raw), row.problem))
+    lines, size = sum(row.record.lines for row in rows), sum(len(row.record.raw) for row in rows)
+    return Folded(from_sums(sums), rejects, sum(not row.record.is_blank for row in rows), lines, size)
 
 
 def _judged(record: Record, layout: Layout, source: str, line: int) -> _Row:
@@ -121,4 +139,8 @@ def _after_claim(row: _Row, standing: Correction) -> _Row:
         f"line {standing.line} of source {standing.source} is corrected already: "
         f"by line {standing.by_line} of source {standing.by_source}"
     )
-    return row._replace(problem=problem)
+    return _refused(row, problem)
+
+
+def _refused(row: _Row, problem: str) -> _Row:
+    return row._replace(transaction=None, problem=problem)

@@ -1,6 +1,7 @@
 """From a file's blocks to the pieces that are queued one by one: in order, read and folded ahead."""
 
 import asyncio
+import hashlib
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -57,7 +58,7 @@ class Pieces(NamedTuple):
             raise AssertionError("folding has lost a part of a block")
         if len(folded) == 1:
             return [Piece(folded[0], block.digest)]
-        return await asyncio.to_thread(_pieces, block, folded)
+        return await asyncio.to_thread(_pieces, block.data, block.hash_before, folded)
 
     async def after(self, position: Position, speed: float) -> AsyncGenerator[Piece, None]:
         """All whole records that are there now after a position; the first piece of a file is its header."""
@@ -112,10 +113,12 @@ class Pieces(NamedTuple):
                 continue
             running, found = block.hash_before.copy(), records(block.data, final=True)
             while some := await asyncio.to_thread(lambda found=found: list(islice(found, at_once))):  # type: ignore[misc]
+                data = b"".join(record.raw for record in some)
                 folded = await self.correcting.fold(some, self.header.layout, self.source, line)
-                line += folded.lines
-                running.update(b"".join(record.raw for record in some))
-                yield Piece(folded, running.hexdigest())
+                for piece in _pieces(data, running, folded):
+                    yield piece
+                running.update(data)
+                line += sum(record.lines for record in some)
 
     async def _next_block(self) -> Block | None:
         """The next block, which holds a slot until it is queued."""
@@ -146,10 +149,10 @@ class Pieces(NamedTuple):
                 yield last._replace(pause_seconds=due.pause_seconds)
 
 
-def _pieces(block: Block, folded: list[Folded]) -> list[Piece]:
-    pieces, start, running = [], 0, block.hash_before.copy()
+def _pieces(data: bytes, hash_before: "hashlib._Hash", folded: list[Folded]) -> list[Piece]:
+    pieces, start, running = [], 0, hash_before.copy()
     for part in folded:
-        running.update(block.data[start : start + part.size])
+        running.update(data[start : start + part.size])
         start += part.size
         pieces.append(Piece(part, running.hexdigest()))
     return pieces

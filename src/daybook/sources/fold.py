@@ -152,7 +152,7 @@ class _Judged:
         self._sure.append(fast.cells)
 
     def add_record(self, record: Record, index: int) -> None:
-        if record.fields is None and not record.reason:
+        if record.is_blank:
             return
         self.rows += 1
         try:

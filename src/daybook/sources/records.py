@@ -40,6 +40,11 @@ class Record(NamedTuple):
     """None when the record has no fields to look at; then `reason` says why."""
     reason: str = ""
 
+    @property
+    def is_blank(self) -> bool:
+        """A line without anything, which is no row."""
+        return self.fields is None and not self.reason
+
 
 class Header(NamedTuple):
     layout: Layout

@@ -89,8 +89,7 @@ def _rows(data: bytes, layout: Layout, line: int) -> Iterator[_Row]:
                 transaction = parse_row(record.fields, layout)
             except ValueError:
                 transaction = None
-        is_row = record.fields is not None or bool(record.reason)
-        yield _Row(line + 1, record.lines, len(record.raw), transaction, is_row)
+        yield _Row(line + 1, record.lines, len(record.raw), transaction, is_row=not record.is_blank)
         line += record.lines
 
 

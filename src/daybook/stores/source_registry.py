@@ -20,28 +20,42 @@ class KnownSources(NamedTuple):
     """In the order in which they became known."""
 
 
+class _Version(NamedTuple):
+    number: int
+    restored: bytes
+    """By whom Redis was restored last: a wiped one begins to count again."""
+
+
 class SourceRegistry:
     def __init__(self, redis: RedisConnection) -> None:
         self._redis = redis
 
     async def known(self) -> KnownSources:
-        """All files; raises RecoveringError while Redis' state is not restored."""
-        registry = await self.version()
+        """All files, of one moment of the registry; raises RecoveringError while Redis' state is not restored."""
+        while True:
+            before = await self._version()
+            found = await self._sources()
+            if before == await self._version():
+                return KnownSources(before.number, sorted(found, key=lambda source: source.order))
+
+    async def _sources(self) -> list[Source]:
         ids = await self._redis.command("SMEMBERS", redis_keys.SOURCES)
         with translated():
             async with self._redis.client.pipeline(transaction=False) as pipe:
                 for identifier in ids:
                     pipe.hgetall(redis_keys.source(identifier.decode()))
                 answers = await pipe.execute()
-        found = [_from_hash(fields) for fields in answers if fields]
-        return KnownSources(registry, sorted(found, key=lambda source: source.order))
+        return [_from_hash(fields) for fields in answers if fields]
 
     async def version(self) -> int:
         """Grows with every new source, moved file and restore; raises RecoveringError."""
-        registry = await self._redis.command("HGET", redis_keys.STATE, "registry")
-        if registry is None:
+        return (await self._version()).number
+
+    async def _version(self) -> _Version:
+        number, restored = await self._redis.command("HMGET", redis_keys.STATE, "registry", "restored")
+        if number is None:
             raise RecoveringError("Redis' state is not restored yet")
-        return int(registry)
+        return _Version(int(number), restored or b"")
 
     async def get(self, source_id: str) -> Source | None:
         fields = await self._redis.command("HGETALL", redis_keys.source(source_id))
