@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from daybook.domain.position import Correction, Reject
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import RecoveringError
+from daybook.pipeline.stop import StopToken
 from support.pipeline import QUEUE, Parts, lane
 
 HEADER = "when,Timestamp,TYPE,payment_method,amount\n"
@@ -90,7 +92,7 @@ async def test_the_export_is_the_files_own_columns_and_the_reason(
         assert await exported(parts, source.id) == waiting
         header, *rows = csv.reader(io.StringIO(waiting, newline=""))
         own = ["when", "timestamp", "type", "payment_method", "amount"]
-        assert header == [*own, "reason", "rejected_source", "rejected_line", "raw"]
+        assert header == [*own, "rejected_reason", "rejected_source", "rejected_line", "rejected_raw"]
         assert [row[:5] for row in rows] == [
             ["a", "2001-01-01", "deposit", "paypal", "1,5"],
             ["c", "2001-13-01", "deposit", "paypal", "20"],
@@ -107,6 +109,15 @@ async def test_the_export_is_the_files_own_columns_and_the_reason(
 
 async def test_what_nobody_corrected_never_counts(server: EmbeddedValkey, tmp_path: Path, original: Path) -> None:
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        pushed = {"Timestamp": "2001-01-01", "Type": "deposit", "PaymentMethod": "paypal", "Amount": 5}
+        changes: list[dict[str, object]] = [
+            {"PaymentMethod": None},
+            {"PaymentMethod": 123},
+            {"Timestamp": 20010101},
+            {"Type": "gift"},
+            {"Amount": None},
+        ]
+        await parts.redis.command("LPUSH", QUEUE, *(json.dumps(pushed | change) for change in changes))
         await parts.redis.command("LPUSH", QUEUE, '{"Timestamp":"2001-01-01","Type":"gift"}', "nonsense")
         await add(parts, original)
         untouched = tmp_path / "untouched.csv"
@@ -165,28 +176,30 @@ async def test_a_row_that_was_never_rejected_cannot_be_corrected(
         assert await corrections(parts, first) == {}
 
 
-async def test_a_correction_waits_for_a_line_that_is_not_read_yet(
+async def test_a_reject_that_redis_lost_is_corrected_once_it_is_there_again(
     server: EmbeddedValkey, tmp_path: Path, original: Path
 ) -> None:
-    fixed = tmp_path / "fixed.csv"
+    fixed, better = tmp_path / "fixed.csv", tmp_path / "better.csv"
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
         await add(parts, original)
         await parts.dumper.dump_once()
         with original.open("a") as file:
             file.write("g,2001-01-01,gift,paypal,50\n")
         await add(parts, original)
-        fixed.write_text(repaired(await exported(parts, (await source_of(parts, original)).id)))
+        first = (await source_of(parts, original)).id
+        fixed.write_text(repaired(await exported(parts, first)))
         await parts.redis.command("FLUSHALL")
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
-        await parts.registry.describe((await source_of(parts, original)).id, size=1 << 20)
-        with pytest.raises(RecoveringError, match="is not applied as far as line 8 yet"):
-            await add(parts, fixed)
-        await add(parts, original)
-        with pytest.raises(RecoveringError, match=r"line 8 of source .* is not archived as rejected yet"):
-            await add(parts, fixed)
-        await parts.dumper.dump_once()
-        await add(parts, fixed)
-        assert (await source_of(parts, fixed)).applied_rows == len(BAD_LINES) + 1
+        await add(parts, fixed, original)
+        source = await source_of(parts, fixed)
+        assert (source.applied_rows, source.rejected_rows) == (len(BAD_LINES), 1)
+        assert (await rejects_of(parts, fixed))[0].reason == f"source {first} has no rejected row in line 8"
+        left = await exported(parts, source.id)
+        assert [row["rejected_line"] for row in csv.DictReader(io.StringIO(left, newline=""))] == ["8"]
+        better.write_text(repaired(left))
+        await add(parts, better)
+        assert await total(parts) == "510.00000000"
+        assert sorted(await corrections(parts, first)) == [*BAD_LINES, 8]
 
 
 async def test_a_correction_that_is_wrong_itself_can_be_corrected(
@@ -337,3 +350,100 @@ async def test_a_restore_changes_no_verdict_on_corrections(server: EmbeddedValke
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
         await add(parts, fixed, original)
         assert await total(parts) == "1005.00000000"
+
+
+async def test_a_correction_is_never_corrected_itself(server: EmbeddedValkey, tmp_path: Path) -> None:
+    """Whoever wrote `1,50` without quotes finds the row where it was, once."""
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        first = await correctable(parts, tmp_path / "original.csv")
+        fixed, other = tmp_path / "fixed.csv", tmp_path / "other.csv"
+        fixed.write_text(repaired(await exported(parts, first)).replace(",100,", ",1,50,", 1))
+        await add(parts, fixed)
+        await parts.dumper.dump_once()
+        source = await source_of(parts, fixed)
+        assert (source.applied_rows, source.rejected_rows) == (2, 1)
+        assert list(csv.DictReader(io.StringIO(await exported(parts, source.id), newline=""))) == []
+        await add(parts, write_corrections(other, source.id, ("visa", 7, 2)))
+        assert (await rejects_of(parts, other))[0].reason == (
+            f"source {source.id} holds corrections itself: name the row that they were to correct"
+        )
+        better = tmp_path / "better.csv"
+        better.write_text(repaired(await exported(parts, first)))
+        await add(parts, better)
+        assert await total(parts) == "1300.00000000"
+
+
+async def test_a_row_that_is_judged_again_after_a_restore_is_no_reject_any_more(
+    server: EmbeddedValkey, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    async with lane(server.socket, tmp_path / "archive.sqlite", max_methods=1) as parts:
+        first = await correctable(parts, tmp_path / "original.csv")
+        await parts.import_all(write_corrections(one, first, ("paypal", 7, 2)))
+        await parts.import_all(write_corrections(two, first, ("visa", 5, 2)))  # too late: `one` has noted it
+        parts.aggregator._one_by_one = True
+        while not (await source_of(parts, one)).refused.rows:
+            await parts.aggregator.aggregate_once()
+            parts.aggregator._one_by_one = True
+        await parts.dumper.dump_once()
+        await parts.redis.command("FLUSHALL")
+    async with lane(server.socket, tmp_path / "archive.sqlite", max_methods=1) as parts:
+        await add(parts, two)
+        assert (await source_of(parts, two)).applied_rows == 1
+        assert await rejects_of(parts, two) == []
+        assert sorted(await corrections(parts, first)) == [2]
+        assert await total(parts) == "1005.00000000"
+
+
+async def test_another_redis_for_a_moment_makes_no_correction_void(server: EmbeddedValkey, tmp_path: Path) -> None:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        first = await correctable(parts, tmp_path / "original.csv")
+        await add(parts, write_corrections(tmp_path / "one.csv", first, ("visa", 5, 2)))
+        importer = parts.importer(write_corrections(tmp_path / "two.csv", first, ("wire", 5, 2)))
+        await importer.import_next(StopToken())
+        await parts.redis.command("SWAPDB", 0, 1)
+        with pytest.raises(RecoveringError):
+            await importer.import_next(StopToken())
+        with pytest.raises(RecoveringError):
+            await exported(parts, first)
+        await importer.close()
+        await parts.redis.command("SWAPDB", 1, 0)
+        await add(parts, tmp_path / "two.csv")
+        assert await total(parts) == "1005.00000000"
+
+
+async def test_a_note_whose_row_was_never_read_corrects_nothing_yet(server: EmbeddedValkey, tmp_path: Path) -> None:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        first = await correctable(parts, tmp_path / "original.csv")
+        importer = parts.importer(write_corrections(tmp_path / "one.csv", first, ("visa", 5, 2)))
+        await importer.import_next(StopToken())
+        source = (await source_of(parts, tmp_path / "one.csv")).id
+        await parts.archive.correct([Correction(first, 2, source, 2)])  # and the importer is killed
+        assert await corrections(parts, first) == {}
+        await importer.import_next(StopToken())
+        assert sorted(await corrections(parts, first)) == [2]
+
+
+async def test_columns_of_the_file_that_are_like_the_added_ones(server: EmbeddedValkey, tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("timestamp,type,payment_method,amount,reason,raw\n2001-01-01,gift,paypal,1,declined,xyz\n")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, path)
+        (row,) = csv.DictReader(io.StringIO(await exported(parts, (await source_of(parts, path)).id), newline=""))
+        assert (row["reason"], row["raw"]) == ("declined", "xyz")
+        assert row["rejected_reason"] == "type is neither deposit nor withdrawal"
+
+
+async def test_a_header_that_is_too_long_to_be_kept(server: EmbeddedValkey, tmp_path: Path) -> None:
+    path, fixed = tmp_path / "wide.csv", tmp_path / "fixed.csv"
+    names = ",".join(f"column{number}" for number in range(600))
+    path.write_text(f"{names},timestamp,type,payment_method,amount\n2001-01-01,deposit,paypal,1\n")
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, path)
+        await parts.dumper.dump_once()
+        text = await exported(parts, (await source_of(parts, path)).id)
+        (row,) = csv.DictReader(io.StringIO(text, newline=""))
+        assert (row["timestamp"], row["amount"], row["rejected_raw"]) == ("", "", "2001-01-01,deposit,paypal,1")
+        fixed.write_text(repaired(text))
+        await add(parts, fixed)
+        assert await total(parts) == "100.00000000"

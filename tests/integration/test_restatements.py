@@ -59,7 +59,7 @@ async def known_at(parts: Parts, moment: datetime) -> dict[str, tuple[Decimal, i
     if unknown:
         assert not known
         return None
-    return {method: (to_decimal(cell.units), cell.transactions) for method, cell in known[DAY].items()}
+    return {method: (to_decimal(cell.units), cell.transactions) for method, cell in known[DAY].cells.items()}
 
 
 async def test_each_change_of_a_closed_day_is_recorded_once(server: EmbeddedValkey, tmp_path: Path) -> None:

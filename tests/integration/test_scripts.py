@@ -13,7 +13,7 @@ from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import ConfigurationError, LaneLostError, RecoveringError, RedisUnavailableError
 from daybook.stores import redis_keys
-from daybook.stores.archive import ArchivedSource, ArchiveState
+from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot
 from daybook.stores.commit import BucketWrite, Commit, LedgerMove
 from daybook.stores.connection import RedisConnection
 from daybook.stores.hot_aggregates import HotAggregates
@@ -67,6 +67,16 @@ class Stores:
         state = BucketState((version or 0) + 1, {"visa": Cell(units, 1)})
         write = BucketWrite(DAY, version, state)
         return (await self.hot.commit(self.token, Commit(sequence, trim, 0, [], [write], []))).stale
+
+    async def apply(self, sequence: int, position: Position) -> None:
+        """Move the ledger of the source `s` by one."""
+        move = LedgerMove("s", position.offset - 1, position)
+        await self.hot.commit(self.token, Commit(sequence, 1, 0, [move], [], []))
+
+    async def snapshot(self) -> Snapshot:
+        found = await self.hot.snapshot(self.token)
+        assert found is not None
+        return found
 
     async def held(self) -> BucketState | None:
         held = (await self.hot.read([DAY])).get(DAY)
@@ -243,20 +253,36 @@ async def test_a_bucket_leaves_only_at_the_version_that_the_archive_holds(stores
     assert await stores.hot.snapshot(stores.token) is None
 
 
-async def test_rejects_leave_redis_only_when_they_are_archived(stores: Stores) -> None:
+async def test_rejects_leave_redis_only_when_they_are_applied_and_archived(stores: Stores) -> None:
+    """Those before the ledgers, as all that is archived: a row behind them may be judged again, after a restore."""
     await stores.register()
     first, second = Reject("s", 1, "a", "why"), Reject("s", 2, "b", "why")
-    await stores.queue.enqueue("s", 0, Position(offset=1), b"x", [first])
-    snapshot = await stores.hot.snapshot(stores.token)
-    assert snapshot is not None
+    await stores.queue.enqueue("s", 0, Position(offset=1, line=1), b"x", [first])
+    await stores.queue.enqueue("s", 1, Position(offset=2, line=2), b"x", [second])
+    assert (await stores.snapshot()).rejects == []
+    await stores.apply(1, Position(offset=1, line=1))
+    snapshot = await stores.snapshot()
     assert snapshot.rejects == [first]
-    await stores.queue.enqueue("s", 1, Position(offset=2), b"x", [second])
+    await stores.apply(2, Position(offset=2, line=2))
     await stores.hot.settle(stores.token, snapshot)
-    later = await stores.hot.snapshot(stores.token)
-    assert later is not None
+    later = await stores.snapshot()
     assert later.rejects == [second]
     await stores.hot.settle(stores.token, later)
     assert await stores.hot.record_bytes() == 0
+
+
+async def test_a_reject_does_not_wait_for_another_source(stores: Stores) -> None:
+    for name in ("s", "t"):
+        await stores.register(name)
+    behind, first, more = Reject("t", 1, "a", "why"), Reject("s", 1, "b", "why"), Reject("t", 2, "c", "why")
+    await stores.queue.enqueue("t", 0, Position(offset=1, line=1), b"x", [behind])
+    await stores.queue.enqueue("s", 0, Position(offset=1, line=1), b"x", [first])
+    await stores.apply(1, Position(offset=1, line=1))
+    snapshot = await stores.snapshot()
+    assert snapshot.rejects == [first]
+    await stores.queue.enqueue("t", 1, Position(offset=2, line=2), b"x", [more])
+    await stores.hot.settle(stores.token, snapshot)
+    assert await stores.hot.waiting_rejects() == [behind, more]
 
 
 async def test_a_restore_sets_everything_back(stores: Stores) -> None:

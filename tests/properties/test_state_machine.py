@@ -173,7 +173,7 @@ class Daybook(RuleBasedStateMachine):
             buckets = self.runner.run(history.buckets(date.min, date.max))
             known, unknown = self.runner.run(history.as_of(buckets, date.min, date.max, moment))
             assert not unknown & closed
-            assert {bucket: known[bucket] for bucket in cells if bucket in known} == {
+            assert {bucket: known[bucket].cells for bucket in cells if bucket in known} == {
                 bucket: cells[bucket] for bucket in cells if bucket not in unknown
             }
 

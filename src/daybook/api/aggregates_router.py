@@ -1,5 +1,6 @@
 """`GET /v1/aggregates`, `/v1/restatements` and `/v1/reconcile`."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.exact_json import json_answer, number, number_of
+from daybook.api.history import Known
 from daybook.api.schemas import (
     AggregatesAnswer,
     BucketOrigin,
@@ -60,13 +62,15 @@ async def aggregates(
     Redis by then; days that were still open are named in `unknown`.
     """
     services.check_recovered()
-    buckets = await services.history.buckets(from_date, to_date)
+    waiting = provenance and await services.queue.length() > 0
+    held = await services.history.buckets(from_date, to_date)
     answer: dict[str, Any] = {}
-    cells = {bucket: held.state.cells for bucket, held in buckets.items()}
+    known = {bucket: Known(each.state.cells, each.state.version, each.changed) for bucket, each in held.items()}
     if as_of is not None:
-        cells, unknown = await services.history.as_of(buckets, from_date, to_date, as_of)
-        answer["unknown"] = sorted({bucket.day for bucket in unknown})
-        cells = {bucket: held for bucket, held in cells.items() if bucket.day not in answer["unknown"]}
+        known, unknown = await services.history.as_of(held, from_date, to_date, as_of)
+        unknown_days = {bucket.day for bucket in unknown}
+        answer["unknown"] = sorted(unknown_days)
+        known = {bucket: each for bucket, each in known.items() if bucket.day not in unknown_days}
     answer["data"] = {
         day: {
             kind: {
@@ -75,13 +79,12 @@ async def aggregates(
             }
             for kind, methods in types.items()
         }
-        for day, types in by_day(cells).items()
+        for day, types in by_day({bucket: each.cells for bucket, each in known.items()}).items()
     }
     if provenance:
-        waiting = await services.queue.length() > 0
         answer["provenance"] = {
             day: DayOrigin(
-                **{kind: _origin(buckets.get(Bucket(day, kind))) for kind in TYPES},
+                **{kind: _origin(Bucket(day, kind), held, known) for kind in TYPES},
                 rows_waiting=waiting,
             )
             for day in answer["data"]
@@ -89,12 +92,12 @@ async def aggregates(
     return json_answer(answer)
 
 
-def _origin(held: HeldBucket | None) -> BucketOrigin | None:
-    if held is None:
+def _origin(bucket: Bucket, held: Mapping[Bucket, HeldBucket], known: Mapping[Bucket, Known]) -> BucketOrigin | None:
+    if bucket not in known:
         return None
-    changed = datetime.fromisoformat(held.changed) if held.changed else None
-    store = "redis" if isinstance(held, ResidentBucket) else "archive"
-    return BucketOrigin(store=store, version=held.state.version, as_of=changed)
+    _, version, since = known[bucket]
+    store = "redis" if isinstance(held[bucket], ResidentBucket) else "archive"
+    return BucketOrigin(store=store, version=version, as_of=datetime.fromisoformat(since) if since else None)
 
 
 @router.get(
@@ -115,6 +118,7 @@ async def restatements(
     """By day, and for each day and type in the order in which they happened. `limit` counts changes of a day and
     type, each of which may concern several payment methods.
     """
+    services.check_recovered()
     page = await services.history.restatements(from_date, to_date, after, limit)
     found = [state for each in page for state in _states(each)]
     return json_answer(RestatementsAnswer(restatements=found, next=page[-1].key if len(page) == limit else None))

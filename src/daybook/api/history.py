@@ -1,18 +1,29 @@
 """What was known when: restatements, and totals as they were."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NamedTuple
 
 from daybook.clock import moment_text
 from daybook.domain.bucket import Bucket, Cell, Cells
 from daybook.domain.money import parse_total
-from daybook.domain.restatement import Restatement
+from daybook.domain.restatement import Change, Restatement
 from daybook.stores.archive import Archive
 from daybook.stores.both import HeldBucket, all_buckets, check_range
 from daybook.stores.hot_aggregates import HotAggregates
 
 _PER_PAGE = 1000
 _BEHIND_EVERY_KEY = "~"
+
+
+class Known(NamedTuple):
+    """A bucket as it was known."""
+
+    cells: Cells
+    version: int
+    since: str
+    """When it was last changed before, as `clock.moment_text`; empty when nobody knows."""
 
 
 class History:
@@ -29,54 +40,70 @@ class History:
         """Up to `number` of a range of days whose keys come after a text, by key."""
         check_range(first, last)
         begin, end = max(after, first.isoformat()), last.isoformat() + _BEHIND_EVERY_KEY
-        waiting = [each for each in await self._hot.waiting_restatements() if begin < each.key < end]
+        return await self._page(await self._hot.waiting_restatements(), begin, end, number)
+
+    async def _page(self, waiting: Iterable[Restatement], begin: str, end: str, number: int) -> list[Restatement]:
         archived = await self._archive.restatements(begin, end, number)
-        by_key = {each.key: each for each in (*waiting, *archived)}
+        by_key = {each.key: each for each in (*waiting, *archived) if begin < each.key < end}
         return [by_key[key] for key in sorted(by_key)[:number]]
 
     async def as_of(
         self, buckets: Mapping[Bucket, HeldBucket], first: date, last: date, moment: datetime
-    ) -> tuple[dict[Bucket, Cells], set[Bucket]]:
-        """The buckets' cells as they were known then, and the buckets of which nobody knows.
+    ) -> tuple[dict[Bucket, Known], set[Bucket]]:
+        """The buckets as they were known then, and those of which nobody knows.
 
         Known is what a bucket held while it was closed: from its archiving on, through every restatement. Of
         the time in which its rows came in there is no history.
         """
         then = moment_text(moment)
-        earlier: dict[Bucket, Restatement] = {}
-        later: dict[Bucket, list[Restatement]] = {}
+        past = {bucket: _Past(held.state.version, held.changed) for bucket, held in buckets.items()}
         async for each in self._all_restatements(first, last):
             if each.bucket not in buckets or each.version > buckets[each.bucket].state.version:
                 continue  # newer than what was read
-            if each.at <= then:
-                earlier[each.bucket] = each
+            own = past[each.bucket]
+            if each.at <= then and not own.undone:  # clocks of several owners may differ
+                own.reached = each.version
             else:
-                later.setdefault(each.bucket, []).append(each)
-        known: dict[Bucket, Cells] = {}
-        unknown: set[Bucket] = set()
-        for bucket, held in buckets.items():
-            after = later.get(bucket, [])
-            version, since = (after[0].version - 1, after[0].since) if after else (held.state.version, held.changed)
-            before = earlier.get(bucket)
-            if (before is not None and before.version >= version) or "" < since <= then:
-                known[bucket] = _before(held.state.cells, after)
-            else:
-                unknown.add(bucket)
-        return known, unknown
+                own.undo(each)
+        known = {
+            bucket: Known(own.cells(buckets[bucket].state.cells), own.version, own.since)
+            for bucket, own in past.items()
+            if own.is_known(then)
+        }
+        return known, buckets.keys() - known.keys()
 
     async def _all_restatements(self, first: date, last: date) -> AsyncIterator[Restatement]:
-        after = ""
-        while page := await self.restatements(first, last, after, _PER_PAGE):
+        waiting = await self._hot.waiting_restatements()
+        begin, end = first.isoformat(), last.isoformat() + _BEHIND_EVERY_KEY
+        while page := await self._page(waiting, begin, end, _PER_PAGE):
             for each in page:
                 yield each
-            after = page[-1].key
+            begin = page[-1].key
 
 
-def _before(cells: Cells, later: list[Restatement]) -> Cells:
-    """Cells without what came later, the oldest first."""
-    before = dict(cells)
-    for restatement in reversed(later):
+@dataclass
+class _Past:
+    """Goes back from what a bucket is now, by its restatements in their order."""
+
+    version: int
+    since: str
+    reached: int = -1
+    """The version of the last restatement that is not undone."""
+    undone: dict[str, Change] = field(default_factory=dict)
+    """By payment method: the first total, and all transactions, of those that are."""
+
+    def undo(self, restatement: Restatement) -> None:
+        if not self.undone:
+            self.version, self.since = restatement.version - 1, restatement.since
         for method, change in restatement.changes.items():
-            transactions = before[method].transactions - change.transactions
-            before[method] = Cell(parse_total(change.old), transactions)
-    return {method: cell for method, cell in before.items() if cell.units or cell.transactions}
+            first = self.undone.get(method, change._replace(transactions=0))
+            self.undone[method] = first._replace(transactions=first.transactions + change.transactions)
+
+    def is_known(self, then: str) -> bool:
+        return self.reached >= self.version or "" < self.since <= then
+
+    def cells(self, now: Cells) -> Cells:
+        before = dict(now)
+        for method, change in self.undone.items():
+            before[method] = Cell(parse_total(change.old), now[method].transactions - change.transactions)
+        return {method: cell for method, cell in before.items() if cell.units or cell.transactions}

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import string
 from typing import NamedTuple
 
 import msgspec
@@ -12,9 +13,10 @@ from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.stores.rejected_rows import RejectedRow
 
 _QUEUE_COLUMNS = {"timestamp": "Timestamp", "type": "Type", "payment_method": "PaymentMethod", "amount": "Amount"}
-_ADDED = ("reason", REJECTED_SOURCE, REJECTED_LINE, "raw")
-"""`raw` is the row's text where its fields do not fit the columns, which are left empty then: no row must become a
-valid one by being written out.
+_REASON, _RAW = "rejected_reason", "rejected_raw"
+_ADDED = (_REASON, REJECTED_SOURCE, REJECTED_LINE, _RAW)
+"""`rejected_raw` is the row's text where its fields do not fit the columns, which are left empty then: no row must
+become a valid one by being written out.
 """
 
 
@@ -23,24 +25,25 @@ class RejectColumns(NamedTuple):
 
     source: str
     names: list[str]
+    """Empty where nobody knows them: each row is given as its text then."""
 
     @property
     def header(self) -> list[str]:
-        return [name for name in self.names if name not in _ADDED] + list(_ADDED)
+        return ([name for name in self.names if name not in _ADDED] or list(_QUEUE_COLUMNS)) + list(_ADDED)
 
     def row(self, reject: Reject, corrects: RejectedRow) -> list[str]:
         """`corrects`: the row that a corrected version takes the place of."""
         fields = self.fields(reject.raw)
         added = {
-            "reason": reject.reason,
+            _REASON: reject.reason,
             REJECTED_SOURCE: corrects.source,
             REJECTED_LINE: str(corrects.line),
-            "raw": "" if fields else reject.raw,
+            _RAW: "" if fields else reject.raw,
         }
         return [added.get(name, fields.get(name, "")) for name in self.header]
 
     def corrects(self, reject: Reject) -> RejectedRow | None:
-        """The row that a row of a file of corrections was to take the place of."""
+        """The row that a row of a file of corrections was to take the place of; None when it does not say."""
         fields = self.fields(reject.raw)
         source, line = fields.get(REJECTED_SOURCE, ""), fields.get(REJECTED_LINE, "")
         return RejectedRow(source, int(line)) if source and re.fullmatch("[0-9]{1,18}", line) else None
@@ -62,11 +65,7 @@ class RejectColumns(NamedTuple):
 
 def columns_of(source: Source) -> RejectColumns:
     """The columns of the source's own header; of the queue's own source: those of a transaction."""
-    if source.id == QUEUE_SOURCE:
-        return RejectColumns(source.id, list(_QUEUE_COLUMNS))
-    text = source.head.decode("utf-8-sig", "replace")
-    names = next(csv.reader(io.StringIO(text, newline="")), [])
-    return RejectColumns(source.id, [name.strip().lower() for name in names])
+    return RejectColumns(source.id, list(_QUEUE_COLUMNS) if source.id == QUEUE_SOURCE else source.columns)
 
 
 def csv_line(fields: list[str]) -> str:
@@ -82,5 +81,7 @@ def _fields_of_json(raw: str) -> list[str]:
         return []
     if not set(_QUEUE_COLUMNS.values()) <= found.keys():
         return []
-    texts = (bytes(found[name]).decode() for name in _QUEUE_COLUMNS.values())
+    texts = [bytes(found[name]).decode() for name in _QUEUE_COLUMNS.values()]
+    if not all(text.startswith('"') for text in texts[:-1]) or not texts[-1].startswith(('"', "-", *string.digits)):
+        return []  # a number or null would be taken for a text
     return [msgspec.json.decode(text, type=str) if text.startswith('"') else text for text in texts]

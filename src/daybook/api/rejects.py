@@ -1,6 +1,6 @@
 """The rejected rows of a source, and what became of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from daybook.api.reject_csv import RejectColumns, columns_of, csv_line
@@ -28,9 +28,10 @@ class Rejects:
         self._hot, self._archive, self._registry = hot, archive, registry
 
     async def source(self, source_id: str) -> Source:
-        """Raises UnknownSourceError."""
+        """Raises UnknownSourceError, RecoveringError."""
         found = await self._registry.get(source_id)
         if found is None:
+            await self._registry.version()
             raise UnknownSourceError(f"no source {source_id!r}")
         return found
 
@@ -48,20 +49,10 @@ class Rejects:
         return [JudgedReject(by_line[line], corrections.get(line)) for line in lines]
 
     async def _standing(self, source_id: str, lines: list[int]) -> dict[int, Correction]:
-        """Corrections whose row counts."""
+        """Corrections whose row counts, or is about to."""
         found = await self._archive.corrections(source_id, lines)
         void = await void_among(found.values(), self._hot, self._archive, self._registry)
-        return {line: each for line, each in found.items() if each not in void.so_far | void.for_ever}
-
-    async def _open_row(self, columns: RejectColumns, reject: Reject) -> RejectedRow | None:
-        """The row that a further correction takes the place of; None when there is nothing left to correct.
-
-        Of a rejected correction it is the original one, as long as nobody has corrected that.
-        """
-        original = columns.corrects(reject)
-        if original is None:
-            return RejectedRow(reject.source, reject.line)
-        return None if await self._standing(original.source, [original.line]) else original
+        return {line: each for line, each in found.items() if each not in void.so_far | void.for_ever | void.unread}
 
     async def csv(self, source: Source) -> AsyncIterator[str]:
         """CSV text of the header, then of each reject that nobody has corrected."""
@@ -69,7 +60,26 @@ class Rejects:
         yield csv_line(columns.header)
         after = 0
         while page := await self.page(source.id, after, _PER_PAGE):
-            for reject, correction in page:
-                if correction is None and (corrects := await self._open_row(columns, reject)):
-                    yield csv_line(columns.row(reject, corrects))
+            rejects = [each.reject for each in page if each.correction is None]
+            open_rows = await self._open_rows(source, columns, rejects)
+            for reject in rejects:
+                if reject.line in open_rows:
+                    yield csv_line(columns.row(reject, open_rows[reject.line]))
             after = page[-1].reject.line
+
+    async def _open_rows(
+        self, source: Source, columns: RejectColumns, rejects: Sequence[Reject]
+    ) -> dict[int, RejectedRow]:
+        """By line: the row that a further correction takes the place of, where there is something left to correct.
+
+        Of a rejected correction it is the original one, as long as nobody has corrected that: never itself, or two
+        rows could take the place of one. Where it does not say which, the original's own source has it.
+        """
+        if not source.is_of_corrections:
+            return {reject.line: RejectedRow(source.id, reject.line) for reject in rejects}
+        originals = {reject.line: row for reject in rejects if (row := columns.corrects(reject))}
+        corrected: set[RejectedRow] = set()
+        for named in {row.source for row in originals.values()}:
+            lines = [row.line for row in originals.values() if row.source == named]
+            corrected |= {RejectedRow(named, line) for line in await self._standing(named, lines)}
+        return {line: row for line, row in originals.items() if row not in corrected}

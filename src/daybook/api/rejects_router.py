@@ -42,6 +42,7 @@ async def rejects(
     """As JSON all of them, page by page, each with the row that corrected it. As CSV, in the file's own columns plus
     the reason, those that nobody has corrected yet: to be corrected and imported again.
     """
+    services.check_recovered()
     found = await services.rejects.source(source)
     if format is RejectsFormat.CSV:
         headers = {"Content-Disposition": f'attachment; filename="rejects-{found.id}.csv"'}

@@ -25,13 +25,15 @@ async def export(settings: Settings, name: str, output: Path | None) -> int:
     async with open_stores(settings, "daybook rejects export", share=True) as stores:
         source = await _find(stores, name)
         rejects = Rejects(stores.hot, stores.archive, stores.registry)
+        if output is not None and _absolute(str(output)) == source.path:
+            raise ConfigurationError(f"{output}: is the imported file itself")
         try:
             if output is None:
                 return await _write(rejects, source, sys.stdout)
             with output.open("w", encoding="utf-8", newline="") as file:
                 return await _write(rejects, source, file)
         except OSError as error:
-            raise ConfigurationError(f"{output}: {error.strerror}") from error
+            raise ConfigurationError(f"{output or 'standard output'}: {error.strerror}") from error
 
 
 async def import_corrections(settings: Settings, files: Sequence[Path]) -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from daybook.api.rejects import Rejects
 from daybook.cli.reporting import all_sources, print_wide
@@ -26,7 +27,7 @@ _FIRST_DAY, _LAST_DAY = "0001-01-01", "9999-12-31"
 _TRIES, _PAUSE_SECONDS = 20, 0.25
 _REJECTS_PER_PAGE = 1000
 _COLUMNS = (
-    TextColumn("{task.description}"),
+    TextColumn("{task.description}", markup=False),
     BarColumn(),
     TextColumn("{task.percentage:>3.0f}%"),
     TimeRemainingColumn(),
@@ -99,7 +100,7 @@ def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source
     verdict = Verdict()
     files = [source for source in known if source.path]
     if not paths:
-        return [source for source in files if Path(source.path).exists()], verdict
+        return [source for source in files if _is_still_there(source, files, verdict)], verdict
     chosen: dict[str, Source] = {}
     for path in paths:
         source = identify(path, files).source
@@ -110,11 +111,26 @@ def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source
     return list(chosen.values()), verdict
 
 
+def _is_still_there(source: Source, files: Sequence[Source], verdict: Verdict) -> bool:
+    if not Path(source.path).exists():
+        return False
+    try:
+        there = identify(Path(source.path), files).source
+    except SourceError as error:
+        verdict.notes.append(str(error))
+        return False
+    if there is not None and there.id != source.id:
+        verdict.notes.append(f"{source.shown_path}: holds another file by now: source {source.id} was not recomputed")
+    return there is not None and there.id == source.id
+
+
 async def _recorded_rejects(stores: Stores, source: Source) -> dict[int, str]:
     rejects = Rejects(stores.hot, stores.archive, stores.registry)
     found: dict[int, str] = {}
-    while page := await rejects.page(source.id, max(found, default=0), _REJECTS_PER_PAGE):
+    after = 0
+    while page := await rejects.page(source.id, after, _REJECTS_PER_PAGE):
         found |= {each.reject.line: each.reject.reason for each in page}
+        after = page[-1].reject.line
     return found
 
 
@@ -138,7 +154,7 @@ def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
         return
     table = Table("where", "what", "files", "Redis", "archive")
     for difference in verdict.differences:
-        table.add_row(*difference)
+        table.add_row(*map(Text, difference))
     print_wide(table)
     number = len(verdict.differences)
     console.print(f"{number} difference{'s' if number > 1 else ''}")

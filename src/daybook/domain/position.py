@@ -68,7 +68,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """A row that breaks a rule, as it stood in its source."""
+    """A row that does not count, as it stood in its source: it breaks a rule, or there was no room for it."""
 
     source: str
     line: int
@@ -79,7 +79,7 @@ class Reject(msgspec.Struct, frozen=True):
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """Which row took the place of a rejected one: the first that did, for ever."""
+    """Which row takes the place of a rejected one: the first that did, unless it counts nowhere."""
 
     source: str
     line: int

@@ -16,10 +16,7 @@ class Change(NamedTuple):
 
 
 class Restatement(msgspec.Struct, frozen=True):
-    """One change of one closed bucket, by rows of one source that were applied together.
-
-    `day`, `type`, `source` and `offset` name it, because a source's rows are applied once.
-    """
+    """One change of one closed bucket, by rows of one source that were applied together."""
 
     day: str
     type: str

@@ -1,12 +1,14 @@
 """What Daybook knows of one source."""
 
+import csv
+import io
 from typing import NamedTuple
 
 import msgspec
 
 from daybook.domain.bucket import TYPES
 from daybook.domain.money import format_units, parse_total
-from daybook.domain.position import Position, Refused
+from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE, Position, Refused
 
 HEAD_BYTES = 4096
 QUEUE_SOURCE = "queue"
@@ -40,6 +42,19 @@ class Source(msgspec.Struct, frozen=True):
     """Grows with each source that became known."""
     refused: Refused = Refused()
     """Of the rows before the ledger, those that had no room (`MaxMethodsPerBucket`)."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Its header's names in lower case; none of the queue's own source, or where `head` is too short for them."""
+        if b"\n" not in self.head and len(self.head) >= HEAD_BYTES:
+            return []
+        names = next(csv.reader(io.StringIO(self.head.decode("utf-8-sig", "replace"), newline="")), [])
+        return [name.strip().lower() for name in names]
+
+    @property
+    def is_of_corrections(self) -> bool:
+        """Whether its rows take the place of rejected ones."""
+        return {REJECTED_SOURCE, REJECTED_LINE} <= set(self.columns)
 
     @property
     def shown_path(self) -> str:

@@ -31,7 +31,7 @@ class _Row(NamedTuple):
 
 
 class Correcting:
-    """Asks the archive who corrects what. The answer is the same however often rows are read again."""
+    """Asks the archive who corrects what."""
 
     def __init__(self, hot: HotAggregates, archive: Archive, registry: SourceRegistry) -> None:
         self._hot, self._archive, self._registry = hot, archive, registry
@@ -50,28 +50,26 @@ class Correcting:
         return [_folded(part, source) for part in _parts(rows)]
 
     async def _of_rejects(self, rows: list[_Row]) -> list[_Row]:
-        """With a problem where the row names no rejected one."""
+        """With a problem where the row names none that can be corrected.
+
+        Raises RecoveringError while only Redis knows a reject: a note in the archive must not speak of what a restore
+        may take back, and give to another row.
+        """
         wanted = {RejectedRow(row.correction.source, row.correction.line) for row in rows if row.correction}
         waiting, archived = await rejected_among(wanted, self._hot, self._archive)
-        for row in wanted - archived:
-            await self._wait_for(row, known=row in waiting)
+        for row in sorted(waiting - archived):
+            raise RecoveringError(f"line {row.line} of source {row.source} is not archived as rejected yet")
+        problems = {row: f"source {row.source} has no rejected row in line {row.line}" for row in wanted - archived}
+        for row in archived:
+            source = await self._registry.get(row.source)
+            if source is not None and source.is_of_corrections:
+                problems[row] = f"source {row.source} holds corrections itself: name the row that they were to correct"
         return [
-            _refused(row, f"source {row.correction.source} has no rejected row in line {row.correction.line}")
-            if row.correction and (row.correction.source, row.correction.line) not in archived
+            _refused(row, problems[named])
+            if row.correction and (named := RejectedRow(row.correction.source, row.correction.line)) in problems
             else row
             for row in rows
         ]
-
-    async def _wait_for(self, row: RejectedRow, *, known: bool) -> None:
-        """Raises RecoveringError while Redis could lose the reject (it is `known`), or the row may turn out to be one.
-
-        A note in the archive must not speak of what only Redis knows: restored, it may know another row by that name.
-        """
-        if known:
-            raise RecoveringError(f"line {row.line} of source {row.source} is not archived as rejected yet")
-        source = await self._registry.get(row.source)
-        if source is not None and not source.complete and source.applied.line < row.line:
-            raise RecoveringError(f"source {row.source} is not applied as far as line {row.line} yet")
 
     async def _claimed(self, rows: list[_Row]) -> list[_Row]:
         """With a problem where another row has corrected the same one."""

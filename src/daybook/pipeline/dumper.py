@@ -54,21 +54,24 @@ class Dumper:
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self, stop: StopToken) -> None:
-        while not await self._wait(stop):
+        failed = False
+        while not await self._wait(stop, patient=failed):
+            failed = False
             try:
                 await self.dump_once()
             except RedisUnavailableError:
                 raise
             except StoreUnavailableError as error:
+                failed = True
                 log.warning("waiting for the archive", reason=str(error))
 
-    async def _wait(self, stop: StopToken) -> bool:
-        """Wait for the interval, or less when records fill the room that they have; True at the stop."""
+    async def _wait(self, stop: StopToken, *, patient: bool) -> bool:
+        """Wait for the interval, or till records fill half of their room unless `patient`; True at the stop."""
         end = time.monotonic() + self._retention.interval_seconds
         while (left := end - time.monotonic()) > 0:
             if await stop.wait(min(left, _PRESSURE_SECONDS)):
                 return True
-            if await self._hot.record_bytes() > self._retention.max_record_bytes // 2:
+            if not patient and await self._hot.record_bytes() > self._retention.max_record_bytes // 2:
                 break
         return stop.is_set()
 

@@ -1,6 +1,5 @@
 """A file added up anew, one row after the other by the reference reader: the check on everything faster."""
 
-import hashlib
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +50,7 @@ def recount(path: Path, end: int, kept_out: Container[int], on_bytes: Callable[[
 
     Blocks. Raises SourceError when it cannot be read, or holds no record that ends there.
     """
-    found, hasher = Recount(), hashlib.sha256()
+    found = Recount()
     reader = BlockReader(path, complete=True)
     try:
         header = reader.header()

@@ -4,7 +4,7 @@ A standalone server has no transactions, so a write goes in steps, each of which
 
 1. the snapshot's content is stored as redo documents, which nobody looks at yet;
 2. the fence document accepts them, only under the epoch of the last `open`: from here on the write happens;
-3. each bucket, source and reject is set to its absolute value, unless a newer one is there;
+3. each bucket and source is set to its absolute value, unless a newer one is there; rejects and restatements are added;
 4. the fence document takes the snapshot's number and forgets the redo; its documents go.
 
 Whoever opens the archive raises the epoch first, then finishes what was accepted, then sweeps the rest. A

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from daybook.domain.position import Correction
 from daybook.stores.archive import Archive
-from daybook.stores.hot_aggregates import HotAggregates
+from daybook.stores.both import fitting
+from daybook.stores.hot_aggregates import HotAggregates, Revision
 from daybook.stores.source_registry import SourceRegistry
 
 
@@ -16,6 +17,9 @@ class RejectedRow(NamedTuple):
 
 class Void(NamedTuple):
     """Corrections whose row counts nowhere."""
+
+    unread: set[Correction]
+    """The importer has noted it and was interrupted before it queued the row: it counts when that file is read on."""
 
     so_far: set[Correction]
     """There was no room for the row, and the archive does not know yet."""
@@ -48,15 +52,28 @@ async def rejected_among(
 async def void_among(
     corrections: Collection[Correction], hot: HotAggregates, archive: Archive, registry: SourceRegistry
 ) -> Void:
+    """Raises RecoveringError while nobody can tell: a Redis that is not restored does not know its sources."""
+    if not corrections:
+        return Void(set(), set(), set())
+    before = await hot.revision()
     by = {RejectedRow(each.by_source, each.by_line) for each in corrections}
     waiting, archived = await rejected_among(by, hot, archive)
-    unknown = {source for source in {row.source for row in by} if await registry.get(source) is None}
-    lost = unknown - {held.source.id for held in await archive.sources()} if unknown else unknown
-    so_far, for_ever = set[Correction](), set[Correction]()
+    sources = {source: await registry.get(source) for source in {row.source for row in by}}
+    unknown = {identifier for identifier, source in sources.items() if source is None}
+    lost = await _not_archived(unknown, hot, archive, before) if unknown else unknown
+    void = Void(set(), set(), set())
     for each in corrections:
         row = RejectedRow(each.by_source, each.by_line)
+        source = sources[row.source]
         if row in archived or row.source in lost:
-            for_ever.add(each)
+            void.for_ever.add(each)
         elif row in waiting:
-            so_far.add(each)
-    return Void(so_far, for_ever)
+            void.so_far.add(each)
+        elif source is not None and source.read.line < row.line:
+            void.unread.add(each)
+    return void
+
+
+async def _not_archived(sources: set[str], hot: HotAggregates, archive: Archive, before: Revision) -> set[str]:
+    async with fitting(hot, archive, before):
+        return sources - {held.source.id for held in await archive.sources()}
