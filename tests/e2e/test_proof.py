@@ -188,6 +188,20 @@ def test_verify_finds_one_cent_and_one_row(daybook: Commands, tmp_path: Path) ->
     assert "980 transactions of other sources were not recomputed" in daybook.run("verify").output
 
 
+def test_verify_when_another_file_took_the_path(daybook: Commands, tmp_path: Path) -> None:
+    file = tmp_path / "x[" / "jan]" / "daily.csv"  # what a terminal library could take for markup
+    file.parent.mkdir(parents=True)
+    daybook.run("import", generated(file, rows=10, seed=1))
+    generated(tmp_path / "next.csv", rows=20, seed=2).replace(file)
+    daybook.run("import", file)
+    told = daybook.run("verify").output
+    assert f"{file}: recomputed: 20 rows" in told
+    assert f"{file}: replaced by another file" in told
+    assert "10 transactions of other sources were not recomputed" in told
+    file.write_bytes(file.read_bytes().replace(b"deposit", b"Deposit", 1))
+    assert f"{file} " in daybook.run("verify", code=1).output
+
+
 def test_verify_beside_a_service(daybook: Commands, make_service: MakeService, tmp_path: Path) -> None:
     file = generated(tmp_path / "month.csv", rows=3000, bad_rows=0.01)
     service = make_service(CsvFilePath=file, MaxResidentBuckets=100, **EVICTING).start()

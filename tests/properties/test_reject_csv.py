@@ -45,4 +45,4 @@ def test_an_export_as_it_is_adds_nothing(content: bytes) -> None:
     assert (found.rows, len(found.rejects)) == (len(rejects), len(rejects))
     written = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [int(row["rejected_line"]) for row in written] == [reject.line for reject in rejects]
-    assert [row["reason"] for row in written] == [reject.reason for reject in rejects]
+    assert [row["rejected_reason"] for row in written] == [reject.reason for reject in rejects]

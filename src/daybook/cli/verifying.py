@@ -100,7 +100,7 @@ def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source
     verdict = Verdict()
     files = [source for source in known if source.path]
     if not paths:
-        return [source for source in files if _is_still_there(source, files, verdict)], verdict
+        return _still_there(files, verdict), verdict
     chosen: dict[str, Source] = {}
     for path in paths:
         source = identify(path, files).source
@@ -111,17 +111,13 @@ def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source
     return list(chosen.values()), verdict
 
 
-def _is_still_there(source: Source, files: Sequence[Source], verdict: Verdict) -> bool:
-    if not Path(source.path).exists():
-        return False
-    try:
-        there = identify(Path(source.path), files).source
-    except SourceError as error:
-        verdict.notes.append(str(error))
-        return False
-    if there is not None and there.id != source.id:
-        verdict.notes.append(f"{source.shown_path}: holds another file by now: source {source.id} was not recomputed")
-    return there is not None and there.id == source.id
+def _still_there(files: Sequence[Source], verdict: Verdict) -> list[Source]:
+    """Those whose path is there and has not become another source's."""
+    latest = {source.path: source for source in files}
+    for source in files:
+        if source.id != latest[source.path].id:
+            verdict.notes.append(f"{source.shown_path}: replaced by another file: source {source.id} is not recomputed")
+    return [source for source in latest.values() if Path(source.path).exists()]
 
 
 async def _recorded_rejects(stores: Stores, source: Source) -> dict[int, str]:
