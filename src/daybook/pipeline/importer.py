@@ -114,7 +114,7 @@ class Importer:
 
     async def run(self, stop: StopToken) -> None:
         """Import and follow the file until the stop. What is wrong with the file is reported, not raised."""
-        backoff = Backoff()
+        backoff, told = Backoff(), ""
         try:
             while not stop.is_set():
                 pause = 0.0
@@ -131,6 +131,9 @@ class Importer:
                     pause = backoff.seconds()
                     if not isinstance(error, RecoveringError):
                         log.warning("import waits", file=str(self.path), reason=str(error))
+                    elif told != str(error):
+                        log.info("import waits", file=str(self.path), reason=str(error))
+                    told = str(error)
                 if pause:
                     await stop.wait(pause)
         finally:
