@@ -50,10 +50,13 @@ def test_sigterm_under_load_keeps_the_queue(
     service = make_service(CsvFilePath=file, ReplaySpeed=1, **TIMEOUTS, **redis_server.settings).start()
     service.wait(lambda: (service.import_of(file) or {"rows": 0})["rows"], "the import is under way")
     with redis_server.client() as client:
+        service.send(signal.SIGSTOP)  # else it may have applied all before the stop
         for _ in range(4):
             client.lpush("TransactionQueue", *([ELEMENT] * (PUSHED // 4)))
+        service.send(signal.SIGTERM)
+        service.send(signal.SIGCONT)
         with within(GRACEFUL + FORCE):
-            assert service.stop() == 0
+            assert service.ended() == 0
         left = client.llen("TransactionQueue")
         assert left > 0, "the stop must come while there is work"
     service.start(ReplaySpeed=0)
