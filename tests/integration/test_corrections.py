@@ -434,16 +434,35 @@ async def test_columns_of_the_file_that_are_like_the_added_ones(server: Embedded
         assert row["rejected_reason"] == "type is neither deposit nor withdrawal"
 
 
-async def test_a_header_that_is_too_long_to_be_kept(server: EmbeddedValkey, tmp_path: Path) -> None:
-    path, fixed = tmp_path / "wide.csv", tmp_path / "fixed.csv"
-    names = ",".join(f"column{number}" for number in range(600))
-    path.write_text(f"{names},timestamp,type,payment_method,amount\n2001-01-01,deposit,paypal,1\n")
+HEADERS = {
+    "plain": "timestamp,type,payment_method,amount",
+    "longer than what is kept of a file's beginning": "".join(f"column{number}," for number in range(600))
+    + "timestamp,type,payment_method,amount",
+    "with a bare CR": '"a\rb",timestamp,type,payment_method,amount',
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+async def test_a_file_of_corrections_is_known_by_its_whole_header(
+    server: EmbeddedValkey, tmp_path: Path, header: str
+) -> None:
+    original, fixed, better = (tmp_path / name for name in ("original.csv", "fixed.csv", "better.csv"))
+    write_exactly(original, header + "\n" + "," * header.count(",") + "\n")
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
-        await add(parts, path)
+        await add(parts, original)
         await parts.dumper.dump_once()
-        text = await exported(parts, (await source_of(parts, path)).id)
-        (row,) = csv.DictReader(io.StringIO(text, newline=""))
-        assert (row["timestamp"], row["amount"], row["rejected_raw"]) == ("", "", "2001-01-01,deposit,paypal,1")
-        fixed.write_text(repaired(text))
+        first = (await source_of(parts, original)).id
+        text = repaired(await exported(parts, first))
+        write_exactly(fixed, text.replace(",100,", ",1,50,", 1))
         await add(parts, fixed)
+        await parts.dumper.dump_once()
+        source = await source_of(parts, fixed)
+        assert (source.applied_rows, source.rejected_rows, source.is_of_corrections) == (0, 1, True)
+        assert (await exported(parts, source.id)).count("\n") == 1
+        write_exactly(better, text)
+        await add(parts, better)
         assert await total(parts) == "100.00000000"
+
+
+def write_exactly(path: Path, text: str) -> None:
+    path.write_bytes(text.encode())

@@ -13,6 +13,7 @@ from daybook.domain.bucket import Bucket
 from daybook.domain.money import to_decimal
 from daybook.domain.restatement import Change, Restatement
 from daybook.embedded.valkey_server import EmbeddedValkey
+from daybook.pipeline import aggregator
 from support.pipeline import QUEUE, Parts, lane
 
 HEADER = "timestamp,type,payment_method,amount,file\n"
@@ -55,11 +56,11 @@ def changes_of(found: list[Restatement]) -> list[dict[str, Change]]:
 async def known_at(parts: Parts, moment: datetime) -> dict[str, tuple[Decimal, int]] | None:
     """Methods of the day's deposits; None when nobody knows."""
     history, range_of_days = History(parts.hot, parts.archive), (date(2001, 1, 1), date(2001, 1, 1))
-    known, unknown = await history.as_of(await history.buckets(*range_of_days), *range_of_days, moment)
-    if unknown:
-        assert not known
+    found = await history.as_of(*range_of_days, moment)
+    if found.unknown_days:
+        assert not found.known
         return None
-    return {method: (to_decimal(cell.units), cell.transactions) for method, cell in known[DAY].cells.items()}
+    return {method: (to_decimal(cell.units), cell.transactions) for method, cell in found.known[DAY].cells.items()}
 
 
 async def test_each_change_of_a_closed_day_is_recorded_once(server: EmbeddedValkey, tmp_path: Path) -> None:
@@ -184,3 +185,22 @@ async def test_a_new_owner_knows_that_a_resident_day_is_closed(server: EmbeddedV
             {"paypal": Change("11.50", "12.50", 1)},
         ]
         assert second.since == moment_text(moment_of(changed))
+
+
+async def test_the_next_owners_clock_is_behind(
+    server: EmbeddedValkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions are never mixed: what came after something later came later."""
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, tmp_path / "first.csv", "deposit,paypal,10")
+        await close_day(parts)
+        monkeypatch.setattr(aggregator, "utc_now", lambda: datetime.now(UTC) + timedelta(seconds=30))
+        await add(parts, tmp_path / "late.csv", "deposit,paypal,1")
+        monkeypatch.undo()
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await add(parts, tmp_path / "later.csv", "deposit,paypal,5")
+        earlier, later = await recorded(parts)
+        assert later.at < earlier.at
+        between = await known_at(parts, datetime.now(UTC) + timedelta(seconds=10))
+        assert between == {"paypal": (Decimal(10), 1)}
+        assert await known_at(parts, datetime.now(UTC) + timedelta(seconds=60)) == {"paypal": (Decimal(16), 3)}

@@ -4,7 +4,7 @@ what it holds and of the archive, which is ahead of it.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from daybook.api.history import History
 from daybook.api.reconciliation import Reconciliation
 from daybook.domain.bucket import Bucket
+from daybook.domain.restatement import Restatement
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import RecoveringError
@@ -77,7 +78,11 @@ def aggregates(parts: Parts) -> Awaitable[object]:
     return History(parts.hot, parts.archive).buckets(*ALL)
 
 
-QUESTIONS = [Parts.totals, aggregates, reconciled]
+def as_of(parts: Parts) -> Awaitable[object]:
+    return History(parts.hot, parts.archive).as_of(*ALL, datetime.now(UTC))
+
+
+QUESTIONS = [Parts.totals, aggregates, as_of, reconciled]
 Question = Callable[[Parts], Awaitable[object]]
 
 
@@ -106,6 +111,22 @@ async def test_nor_when_it_is_restored_in_the_middle_of_the_question(
     monkeypatch.setattr(parts.archive, "days", restored_first)
     with pytest.raises(RecoveringError, match=BEHIND):
         await question(parts)
+
+
+async def test_nor_when_redis_is_wiped_before_the_restatements_are_read(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await restore(parts)
+    waiting = parts.hot.waiting_restatements
+
+    async def wiped_first() -> list[Restatement]:
+        await parts.redis.command("FLUSHALL")
+        await restore(parts)
+        return await waiting()
+
+    monkeypatch.setattr(parts.hot, "waiting_restatements", wiped_first)
+    with pytest.raises(RecoveringError, match=BEHIND):
+        await as_of(parts)
 
 
 async def test_the_sources_are_those_of_one_moment(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

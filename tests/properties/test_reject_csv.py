@@ -13,7 +13,7 @@ from daybook.sources.records import read_header
 from daybook.stores.rejected_rows import RejectedRow
 
 HEADER = b"Timestamp,type,payment_method,amount,note\n"
-SOURCE = Source("s", "/s.csv", HEADER)
+SOURCE = Source("s", "/s.csv", HEADER, columns=("timestamp", "type", "payment_method", "amount", "note"))
 
 fields = st.one_of(
     st.sampled_from(

@@ -63,14 +63,15 @@ async def aggregates(
     """
     services.check_recovered()
     waiting = provenance and await services.queue.length() > 0
-    held = await services.history.buckets(from_date, to_date)
     answer: dict[str, Any] = {}
-    known = {bucket: Known(each.state.cells, each.state.version, each.changed) for bucket, each in held.items()}
-    if as_of is not None:
-        known, unknown = await services.history.as_of(held, from_date, to_date, as_of)
-        unknown_days = {bucket.day for bucket in unknown}
-        answer["unknown"] = sorted(unknown_days)
-        known = {bucket: each for bucket, each in known.items() if bucket.day not in unknown_days}
+    if as_of is None:
+        held = await services.history.buckets(from_date, to_date)
+        known = {bucket: Known(each.state.cells, each.state.version, each.changed) for bucket, each in held.items()}
+    else:
+        found = await services.history.as_of(from_date, to_date, as_of)
+        held, unknown = found.held, found.unknown_days
+        known = {bucket: each for bucket, each in found.known.items() if bucket.day not in unknown}
+        answer["unknown"] = sorted(unknown)
     answer["data"] = {
         day: {
             kind: {

@@ -10,7 +10,7 @@ from daybook.domain.bucket import Bucket, Cell, Cells
 from daybook.domain.money import parse_total
 from daybook.domain.restatement import Change, Restatement
 from daybook.stores.archive import Archive
-from daybook.stores.both import HeldBucket, all_buckets, check_range
+from daybook.stores.both import HeldBucket, all_buckets, check_range, fitting
 from daybook.stores.hot_aggregates import HotAggregates
 
 _PER_PAGE = 1000
@@ -26,59 +26,15 @@ class Known(NamedTuple):
     """When it was last changed before, as `clock.moment_text`; empty when nobody knows."""
 
 
-class History:
-    """Reads Redis before the archive, so that nothing is missed that moves in between."""
+class AsOf(NamedTuple):
+    held: dict[Bucket, HeldBucket]
+    """As they are now."""
+    known: dict[Bucket, Known]
 
-    def __init__(self, hot: HotAggregates, archive: Archive) -> None:
-        self._hot, self._archive = hot, archive
-
-    async def buckets(self, first: date, last: date) -> dict[Bucket, HeldBucket]:
-        """All buckets of a range of days. Raises InvalidRangeError, StoreUnavailableError."""
-        return await all_buckets(self._hot, self._archive, first, last)
-
-    async def restatements(self, first: date, last: date, after: str, number: int) -> list[Restatement]:
-        """Up to `number` of a range of days whose keys come after a text, by key."""
-        check_range(first, last)
-        begin, end = max(after, first.isoformat()), last.isoformat() + _BEHIND_EVERY_KEY
-        return await self._page(await self._hot.waiting_restatements(), begin, end, number)
-
-    async def _page(self, waiting: Iterable[Restatement], begin: str, end: str, number: int) -> list[Restatement]:
-        archived = await self._archive.restatements(begin, end, number)
-        by_key = {each.key: each for each in (*waiting, *archived) if begin < each.key < end}
-        return [by_key[key] for key in sorted(by_key)[:number]]
-
-    async def as_of(
-        self, buckets: Mapping[Bucket, HeldBucket], first: date, last: date, moment: datetime
-    ) -> tuple[dict[Bucket, Known], set[Bucket]]:
-        """The buckets as they were known then, and those of which nobody knows.
-
-        Known is what a bucket held while it was closed: from its archiving on, through every restatement. Of
-        the time in which its rows came in there is no history.
-        """
-        then = moment_text(moment)
-        past = {bucket: _Past(held.state.version, held.changed) for bucket, held in buckets.items()}
-        async for each in self._all_restatements(first, last):
-            if each.bucket not in buckets or each.version > buckets[each.bucket].state.version:
-                continue  # newer than what was read
-            own = past[each.bucket]
-            if each.at <= then and not own.undone:  # clocks of several owners may differ
-                own.reached = each.version
-            else:
-                own.undo(each)
-        known = {
-            bucket: Known(own.cells(buckets[bucket].state.cells), own.version, own.since)
-            for bucket, own in past.items()
-            if own.is_known(then)
-        }
-        return known, buckets.keys() - known.keys()
-
-    async def _all_restatements(self, first: date, last: date) -> AsyncIterator[Restatement]:
-        waiting = await self._hot.waiting_restatements()
-        begin, end = first.isoformat(), last.isoformat() + _BEHIND_EVERY_KEY
-        while page := await self._page(waiting, begin, end, _PER_PAGE):
-            for each in page:
-                yield each
-            begin = page[-1].key
+    @property
+    def unknown_days(self) -> set[str]:
+        """Days of which nobody knows all."""
+        return {bucket.day for bucket in self.held.keys() - self.known.keys()}
 
 
 @dataclass
@@ -107,3 +63,65 @@ class _Past:
         for method, change in self.undone.items():
             before[method] = Cell(parse_total(change.old), now[method].transactions - change.transactions)
         return {method: cell for method, cell in before.items() if cell.units or cell.transactions}
+
+
+class History:
+    """Reads Redis before the archive, so that nothing is missed that moves in between."""
+
+    def __init__(self, hot: HotAggregates, archive: Archive) -> None:
+        self._hot, self._archive = hot, archive
+
+    async def buckets(self, first: date, last: date) -> dict[Bucket, HeldBucket]:
+        """All buckets of a range of days. Raises InvalidRangeError, StoreUnavailableError."""
+        return await all_buckets(self._hot, self._archive, first, last)
+
+    async def restatements(self, first: date, last: date, after: str, number: int) -> list[Restatement]:
+        """Up to `number` of a range of days whose keys come after a text, by key."""
+        check_range(first, last)
+        begin, end = max(after, first.isoformat()), last.isoformat() + _BEHIND_EVERY_KEY
+        async with fitting(self._hot, self._archive, await self._hot.revision()):
+            return await self._page(await self._hot.waiting_restatements(), begin, end, number)
+
+    async def _page(self, waiting: Iterable[Restatement], begin: str, end: str, number: int) -> list[Restatement]:
+        archived = await self._archive.restatements(begin, end, number)
+        by_key = {each.key: each for each in (*waiting, *archived) if begin < each.key < end}
+        return [by_key[key] for key in sorted(by_key)[:number]]
+
+    async def as_of(self, first: date, last: date, moment: datetime) -> AsOf:
+        """All buckets of a range of days as they were known at a moment. Raises what `buckets` raises.
+
+        Known is what a bucket held while it was closed: from its archiving on, through every restatement. Of
+        the time in which its rows came in there is no history.
+        """
+        then = moment_text(moment)
+        async with fitting(self._hot, self._archive, await self._hot.revision()):
+            held = await self.buckets(first, last)
+            past = await self._past(held, first, last, then)
+        known = {
+            bucket: Known(own.cells(held[bucket].state.cells), own.version, own.since)
+            for bucket, own in past.items()
+            if own.is_known(then)
+        }
+        return AsOf(held, known)
+
+    async def _past(
+        self, buckets: Mapping[Bucket, HeldBucket], first: date, last: date, then: str
+    ) -> dict[Bucket, _Past]:
+        past = {bucket: _Past(held.state.version, held.changed) for bucket, held in buckets.items()}
+        async for each in self._all_restatements(first, last):
+            if each.bucket not in buckets or each.version > buckets[each.bucket].state.version:
+                continue  # newer than what was read
+            own = past[each.bucket]
+            if each.at <= then and not own.undone:  # clocks of several owners may differ
+                own.reached = each.version
+            else:
+                own.undo(each)
+        return past
+
+    async def _all_restatements(self, first: date, last: date) -> AsyncIterator[Restatement]:
+        waiting = await self._hot.waiting_restatements()
+        begin, end = first.isoformat(), last.isoformat() + _BEHIND_EVERY_KEY
+        while page := await self._page(waiting, begin, end, _PER_PAGE):
+            for each in page:
+                yield each
+            begin = page[-1].key

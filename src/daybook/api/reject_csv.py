@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import string
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -24,12 +25,11 @@ class RejectColumns(NamedTuple):
     """How the rows of one source are laid out: its own columns, then `_ADDED`."""
 
     source: str
-    names: list[str]
-    """Empty where nobody knows them: each row is given as its text then."""
+    names: Sequence[str]
 
     @property
     def header(self) -> list[str]:
-        return ([name for name in self.names if name not in _ADDED] or list(_QUEUE_COLUMNS)) + list(_ADDED)
+        return [name for name in self.names if name not in _ADDED] + list(_ADDED)
 
     def row(self, reject: Reject, corrects: RejectedRow) -> list[str]:
         """`corrects`: the row that a corrected version takes the place of."""
@@ -45,7 +45,7 @@ class RejectColumns(NamedTuple):
     def corrects(self, reject: Reject) -> RejectedRow | None:
         """The row that a row of a file of corrections was to take the place of; None when it does not say."""
         fields = self.fields(reject.raw)
-        source, line = fields.get(REJECTED_SOURCE, ""), fields.get(REJECTED_LINE, "")
+        source, line = (fields.get(name, "").strip() for name in (REJECTED_SOURCE, REJECTED_LINE))
         return RejectedRow(source, int(line)) if source and re.fullmatch("[0-9]{1,18}", line) else None
 
     def fields(self, raw: str) -> dict[str, str]:
@@ -70,7 +70,10 @@ def columns_of(source: Source) -> RejectColumns:
 
 def csv_line(fields: list[str]) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(fields)
+    if any("\r" in field for field in fields):  # others end a row there
+        csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(fields)
+    else:
+        csv.writer(text, lineterminator="\n").writerow(fields)
     return text.getvalue()
 
 

@@ -112,12 +112,26 @@ def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source
 
 
 def _still_there(files: Sequence[Source], verdict: Verdict) -> list[Source]:
-    """Those whose path is there and has not become another source's."""
-    latest = {source.path: source for source in files}
-    for source in files:
-        if source.id != latest[source.path].id:
-            verdict.notes.append(f"{source.shown_path}: replaced by another file: source {source.id} is not recomputed")
-    return [source for source in latest.values() if Path(source.path).exists()]
+    """For each path that is there: the source that it holds, or held, by its content or else by its name."""
+    chosen: list[Source] = []
+    for path in dict.fromkeys(source.path for source in files):
+        if not Path(path).exists():
+            continue
+        own = [source for source in files if source.path == path]
+        there = _identified(path, files)
+        if there is None or there in own:
+            chosen.append(there or own[-1])
+        for source in own:
+            if source not in chosen:
+                verdict.notes.append(f"{source.shown_path}: another file by now: source {source.id} is not recomputed")
+    return chosen
+
+
+def _identified(path: str, files: Sequence[Source]) -> Source | None:
+    try:
+        return identify(Path(path), files).source
+    except SourceError:
+        return None
 
 
 async def _recorded_rejects(stores: Stores, source: Source) -> dict[int, str]:

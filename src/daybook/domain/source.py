@@ -1,7 +1,6 @@
 """What Daybook knows of one source."""
 
-import csv
-import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -42,19 +41,13 @@ class Source(msgspec.Struct, frozen=True):
     """Grows with each source that became known."""
     refused: Refused = Refused()
     """Of the rows before the ledger, those that had no room (`MaxMethodsPerBucket`)."""
-
-    @property
-    def columns(self) -> list[str]:
-        """Its header's names in lower case; none of the queue's own source, or where `head` is too short for them."""
-        if b"\n" not in self.head and len(self.head) >= HEAD_BYTES:
-            return []
-        names = next(csv.reader(io.StringIO(self.head.decode("utf-8-sig", "replace"), newline="")), [])
-        return [name.strip().lower() for name in names]
+    columns: tuple[str, ...] = ()
+    """Names in its header, in lower case; none of the queue's own source."""
 
     @property
     def is_of_corrections(self) -> bool:
         """Whether its rows take the place of rejected ones."""
-        return {REJECTED_SOURCE, REJECTED_LINE} <= set(self.columns)
+        return name_rejected_rows(self.columns)
 
     @property
     def shown_path(self) -> str:
@@ -94,3 +87,8 @@ class Source(msgspec.Struct, frozen=True):
         if self.complete:
             return "done"
         return "reading" if self.read.offset < self.size else "applying"
+
+
+def name_rejected_rows(columns: Sequence[str]) -> bool:
+    """Whether a file with these columns is one of corrections."""
+    return all(columns.count(name) == 1 for name in (REJECTED_SOURCE, REJECTED_LINE))

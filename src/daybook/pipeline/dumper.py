@@ -11,7 +11,7 @@ import structlog
 from daybook.clock import cutoff_day, utc_now
 from daybook.domain.bucket import Bucket
 from daybook.errors import RedisUnavailableError, StoreUnavailableError
-from daybook.pipeline.stop import StopToken
+from daybook.pipeline.stop import Backoff, StopToken
 from daybook.stores.archive import Archive, Written
 from daybook.stores.connection import RedisConnection
 from daybook.stores.hot_aggregates import HotAggregates
@@ -54,24 +54,32 @@ class Dumper:
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self, stop: StopToken) -> None:
-        failed = False
-        while not await self._wait(stop, patient=failed):
-            failed = False
+        backoff, patience = Backoff(), 0.0
+        while not await self._wait(stop, patience):
             try:
                 await self.dump_once()
+                backoff.reset()
+                patience = 0.0
             except RedisUnavailableError:
                 raise
             except StoreUnavailableError as error:
-                failed = True
+                patience = backoff.seconds()
                 log.warning("waiting for the archive", reason=str(error))
 
-    async def _wait(self, stop: StopToken, *, patient: bool) -> bool:
-        """Wait for the interval, or till records fill half of their room unless `patient`; True at the stop."""
-        end = time.monotonic() + self._retention.interval_seconds
+    async def _wait(self, stop: StopToken, patience: float) -> bool:
+        """Wait for the interval, or after some seconds' `patience` till records fill half of their room.
+
+        True at the stop.
+        """
+        begun = time.monotonic()
+        end = begun + self._retention.interval_seconds
         while (left := end - time.monotonic()) > 0:
             if await stop.wait(min(left, _PRESSURE_SECONDS)):
                 return True
-            if not patient and await self._hot.record_bytes() > self._retention.max_record_bytes // 2:
+            if (
+                time.monotonic() - begun >= patience
+                and await self._hot.record_bytes() > self._retention.max_record_bytes // 2
+            ):
                 break
         return stop.is_set()
 

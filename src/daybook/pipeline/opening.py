@@ -51,7 +51,7 @@ async def find_source(path: Path, registry: SourceRegistry, *, complete: bool) -
         found = await asyncio.to_thread(_open, path, identity, complete)
         hit("file.opened")
         if source is None and found.header is not None:
-            new = _new_source(path, identity)
+            new = _new_source(path, identity, found.header)
             registered = False
             try:
                 registered = await registry.register(new, known.registry)
@@ -81,9 +81,15 @@ def _open(path: Path, identity: Identity, complete: bool) -> Found:
     return Found(identity.stat, identity.source, reader, header)
 
 
-def _new_source(path: Path, identity: Identity) -> Source:
+def _new_source(path: Path, identity: Identity, header: Header) -> Source:
     fingerprint = hashlib.sha256(identity.head).hexdigest()[:12]
-    return Source(id=f"{fingerprint}-{secrets.token_hex(4)}", path=str(path), head=identity.head, size=identity.size)
+    return Source(
+        id=f"{fingerprint}-{secrets.token_hex(4)}",
+        path=str(path),
+        head=identity.head,
+        size=identity.size,
+        columns=header.names,
+    )
 
 
 async def _note_replaced(identity: Identity, registry: SourceRegistry) -> None:

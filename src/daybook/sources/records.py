@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from daybook.domain.money import parse_amount
 from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE
+from daybook.domain.source import name_rejected_rows
 from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
 from daybook.errors import SourceError
 
@@ -51,6 +52,8 @@ class Header(NamedTuple):
     size: int
     """Bytes, a byte order mark included."""
     lines: int
+    names: tuple[str, ...]
+    """Of its columns, in lower case."""
 
 
 def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
@@ -70,11 +73,10 @@ def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
             f"{path}: wrong header {found!r}: need exactly one column {', '.join(missing)}; expected {EXPECTED_HEADER}"
         )
     sleep_ms = names.index("sleep_ms") if "sleep_ms" in names else None
-    link = (REJECTED_SOURCE, REJECTED_LINE)
-    rejected = (names.index(link[0]), names.index(link[1])) if all(names.count(name) == 1 for name in link) else None
+    rejected = (names.index(REJECTED_SOURCE), names.index(REJECTED_LINE)) if name_rejected_rows(names) else None
     columns = {name: names.index(name) for name in REQUIRED}
     layout = Layout(width=len(names), sleep_ms=sleep_ms, rejected=rejected, **columns)
-    return Header(layout, mark + len(record.raw), record.lines)
+    return Header(layout, mark + len(record.raw), record.lines, tuple(names))
 
 
 def raw_text_line(raw: bytes) -> str:
