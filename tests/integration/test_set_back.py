@@ -15,7 +15,7 @@ from daybook.domain.bucket import Bucket
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
-from daybook.errors import RecoveringError
+from daybook.errors import LaneLostError, RecoveringError
 from daybook.pipeline.recovery import recover
 from daybook.stores import redis_keys
 from daybook.stores.archive import ArchivedBucket
@@ -140,6 +140,14 @@ async def test_the_sources_are_those_of_one_moment(parts: Parts, monkeypatch: py
     monkeypatch.setattr(parts.registry, "_sources", wiped_first)
     with pytest.raises(RecoveringError, match="not restored yet"):
         await parts.registry.known()
+
+
+async def test_the_dumper_gives_the_lane_up_so_that_redis_is_restored(parts: Parts) -> None:
+    """Also when no connection broke: a snapshot of the past must not take a number that the archive has."""
+    with pytest.raises(LaneLostError):
+        await parts.dumper.dump_once()
+    await restore(parts)
+    await parts.totals()
 
 
 async def test_an_archive_that_was_set_back_is_no_answer_either(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

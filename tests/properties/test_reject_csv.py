@@ -29,6 +29,7 @@ lines = st.lists(fields, min_size=3, max_size=7).map(b",".join)
 @example(b"2001-01-01,deposit,paypal,1.00,note,more")
 @example(b"2001-01-01,deposit,paypal,1.00," + b"x" * (1 << 16) + b'"')
 @example(b'2001-01-01,deposit,"pay"pal,1.00,')
+@example(b"2001-01-01,deposit,paypal,1.00,note\r2001-01-01,deposit,paypal,1.00,note")
 @example(b'2001-01-01,deposit,paypal,1.00,"open')
 def test_an_export_as_it_is_adds_nothing(content: bytes) -> None:
     header = read_header(HEADER, "s", final=True)

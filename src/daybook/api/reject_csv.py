@@ -58,9 +58,10 @@ class RejectColumns(NamedTuple):
         if self.source == QUEUE_SOURCE:
             return _fields_of_json(raw)
         try:
-            return next(csv.reader(io.StringIO(raw, newline=""), strict=True), [])
+            rows = list(csv.reader(io.StringIO(raw, newline=""), strict=True))
         except csv.Error:
             return []
+        return rows[0] if len(rows) == 1 else []  # a bare CR ends a row there, and none in a file
 
 
 def columns_of(source: Source) -> RejectColumns:

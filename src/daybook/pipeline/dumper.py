@@ -51,6 +51,8 @@ class Dumper:
         self._redis, self._hot, self._archive = redis, hot, archive
         self._retention = retention
         self._token = token
+        self._last: int | None = None
+        """Number of the last snapshot."""
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self, stop: StopToken) -> None:
@@ -108,9 +110,12 @@ class Dumper:
                 await self._dump()
 
     async def _dump(self) -> Written:
-        snapshot = await self._hot.snapshot(self._token)
+        if self._last is None and (state := await self._hot.state()):
+            self._last = state.snapshot
+        snapshot = await self._hot.snapshot(self._token, self._last)
         if snapshot is None:
             return Written(0, 0, 0)
+        self._last = snapshot.number
         await self._redis.wait_until_durable()
         written = await self._archive.write(snapshot)
         await self._hot.settle(self._token, snapshot)

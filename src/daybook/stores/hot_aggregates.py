@@ -161,8 +161,11 @@ class HotAggregates:
         seconds, microseconds = await self._redis.command("TIME")
         return int(seconds) * 1000 + int(microseconds) // 1000
 
-    async def snapshot(self, token: str) -> Snapshot | None:
-        """Everything the archive does not hold yet, consistent; None when there is nothing."""
+    async def snapshot(self, token: str, last: int | None = None) -> Snapshot | None:
+        """Everything the archive does not hold yet, consistent; None when there is nothing.
+
+        `last`: number of the snapshot before, if known. Another one in Redis means that it was set back: LaneLostError.
+        """
         answer = await self._redis.run(
             "snapshot",
             [
@@ -174,7 +177,13 @@ class HotAggregates:
                 redis_keys.REJECTS,
                 redis_keys.RESTATEMENTS,
             ],
-            [token, redis_keys.TOTALS_PREFIX, redis_keys.COUNTS_PREFIX, redis_keys.SOURCE_PREFIX],
+            [
+                token,
+                redis_keys.TOTALS_PREFIX,
+                redis_keys.COUNTS_PREFIX,
+                redis_keys.SOURCE_PREFIX,
+                "" if last is None else last,
+            ],
         )
         _refuse_lost(answer[0])
         if answer[0] == b"none":

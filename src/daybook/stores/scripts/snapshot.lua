@@ -1,11 +1,14 @@
 -- A consistent copy of everything that the archive does not hold yet, under the next number. Rejects of rows behind
 -- their source's ledger stay for a later one: after a restore those rows are judged again.
 -- KEYS: lane, state, versions, dirty, changed_sources, rejects, restatements.
--- ARGV: token, total prefix, count prefix, source prefix.
+-- ARGV: token, total prefix, count prefix, source prefix, number of the last snapshot ('' = not known).
 -- Answers {'lost'}, {'none'}, or {'ok', number, bytes of these rejects and restatements,
 -- {{name, version, totals, counts}, ...}, {fields of a source, ...}, rejects, restatements}.
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 0 then
   return {'lost'}
+end
+if ARGV[5] ~= '' and tonumber(redis.call('HGET', KEYS[2], 'snapshot') or 0) ~= tonumber(ARGV[5]) then
+  return {'lost'} -- Redis was set back: whoever takes the lane restores it
 end
 local restatements = redis.call('LRANGE', KEYS[7], 0, -1)
 local rejects, left, mixed, record_bytes, last_lines = {}, {}, false, 0, {}
