@@ -22,6 +22,8 @@ ROOMY: Settings = {"MaxResidentBuckets": 20_000, "DumperTaskScheduleInterval": 0
 TIGHT: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 10, "MaxQueueBytes": 4096}
 SHARE_IN_START, SHARE_WITH_SERVER = 0.2, 0.2
 LONGEST_LIFE_SECONDS = 0.4
+LIFE_SECONDS = 120.0
+"""Long enough for days that are evicted, and loaded again, for nearly every row on a busy machine."""
 NTHS = (1, 1, 2, 5)
 POINTS = (*failpoints.of_scripts(SCRIPTS), *failpoints.SQLITE, *failpoints.MONGO, *failpoints.FILES, *failpoints.SERVER)
 
@@ -79,7 +81,7 @@ def _dies_at(case: Case, point: str, nth: int) -> bool:
     progress = Progress(service, file)
     with case.readers([service], [file]):
         service.launch(DAYBOOK_FAILPOINT=f"{point}:{nth}")
-        until(lambda: service.running.poll() is not None or progress.is_done(), "all rows, or the end")
+        until(lambda: service.running.poll() is not None or progress.is_done(), "all rows, or the end", LIFE_SECONDS)
         until(lambda: service.running.poll() is not None or "evicted" in service.log, "evictions, or the end")
         service.send(signal.SIGTERM)
         died = wait_for_end(service.running) == -signal.SIGKILL
