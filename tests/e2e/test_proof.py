@@ -185,6 +185,9 @@ def test_verify_finds_one_cent_and_one_row(daybook: Commands, tmp_path: Path) ->
     first.write_bytes(content[: len(content) // 2])
     assert "up to which it was read" in daybook.run("verify", code=1).output
     first.unlink()
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(content)
+    assert f"{copy}: recomputed: 1000 rows" in daybook.run("verify", copy).output
     assert "980 transactions of other sources were not recomputed" in daybook.run("verify").output
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import structs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -107,7 +108,7 @@ def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source
         if source is None:
             verdict.differences.append(Difference(str(path), "source", "there", "never imported", "never imported"))
         else:
-            chosen[source.id] = source
+            chosen[source.id] = structs.replace(source, path=str(path))
     return list(chosen.values()), verdict
 
 
