@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from daybook.embedded.valkey_server import EmbeddedValkey
-from daybook.pipeline.dumper import Dumper, Retention
-from daybook.pipeline.recovery import recover
+from daybook.lane.dumper import Dumper, Retention
+from daybook.lane.recovery import recover
 from daybook.stores import redis_keys
 from daybook.stores.archive import Archive
 from daybook.stores.connection import RedisConnection
-from daybook.stores.hot_aggregates import HotAggregates
 from daybook.stores.lease import Lease
+from daybook.stores.stores import Stores
+from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 
 QUEUE = "TransactionQueue"
 MAX_BUCKETS = 20_000
@@ -34,7 +35,7 @@ class TimedConnection(RedisConnection):
 
 class Hot(NamedTuple):
     connection: TimedConnection
-    aggregates: HotAggregates
+    stores: Stores
     dumper: Dumper
     token: str
 
@@ -46,10 +47,11 @@ async def hot_lane(folder: Path, archive: Archive) -> AsyncIterator[Hot]:
         try:
             lease = Lease(connection, redis_keys.LANE_LEASE, redis_keys.LANE, _MORE_SECONDS)
             await lease.acquire(steal=True)
-            aggregates = HotAggregates(connection, QUEUE)
-            await recover(aggregates, archive, lease.token)
-            dumper = Dumper(connection, aggregates, archive, _RETENTION, token=lease.token)
-            yield Hot(connection, aggregates, dumper, lease.token)
+            queue = TransactionQueue(connection, QUEUE, QueueLimits(10_000, 1 << 30, 1 << 20))
+            stores = Stores(redis=connection, queue=queue, archive=archive)
+            await recover(stores, lease.token)
+            dumper = Dumper(stores, _RETENTION, token=lease.token)
+            yield Hot(connection, stores, dumper, lease.token)
         finally:
             await archive.close()
             await connection.close()

@@ -86,9 +86,9 @@ async def _dump_all(hot: Hot, number: int) -> Dumped:
     for first in range(0, len(buckets), _PER_COMMIT):
         expected = number or None
         writes = [BucketWrite(bucket, expected, _state(number)) for bucket in buckets[first : first + _PER_COMMIT]]
-        sequence = await hot.aggregates.sequence() + 1
+        sequence = await hot.stores.commits.sequence() + 1
         commit = Commit(sequence, trim=0, freed_bytes=0, ledgers=[], buckets=writes, rejects=[])
-        if (await hot.aggregates.commit(hot.token, commit)).stale:
+        if await hot.stores.commits.commit(hot.token, commit):
             raise BenchmarkError("the buckets are not as expected")
     waited = hot.connection.waited_seconds
     begun = time.perf_counter()

@@ -11,26 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.files import DataFile
-from benchmarks.lane import MAX_BUCKETS, QUEUE, hot_lane
+from benchmarks.lane import MAX_BUCKETS, hot_lane
 from benchmarks.plan import Plan
 from benchmarks.results import Results
 from daybook import logs, memory
 from daybook.domain.position import Position
 from daybook.domain.source import Source
-from daybook.pipeline.aggregator import Aggregator
-from daybook.pipeline.element_reader import ElementReader
-from daybook.pipeline.fold_worker import Task
-from daybook.pipeline.folding import FoldWorker
-from daybook.pipeline.importer import BLOCK_BYTES
+from daybook.importing.importer import BLOCK_BYTES
+from daybook.importing.summing_pool import SummingWorker
+from daybook.importing.summing_worker import Task
+from daybook.lane.aggregator import Aggregator
+from daybook.lane.element_reader import ElementReader
 from daybook.sources.batch_codec import BatchHeader, encode
-from daybook.sources.cell_columns import empty
-from daybook.sources.fast_columns import fold_columns
-from daybook.sources.fold import Limits, fold_within
+from daybook.sources.columns.cells import empty
+from daybook.sources.columns.sure_rows import sum_sure_rows
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
-from daybook.stores.source_registry import SourceRegistry
+from daybook.sources.row_sums import Limits, sum_rows_within
 from daybook.stores.sqlite_archive import SqliteArchive
-from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
+from daybook.stores.transaction_queue import TransactionQueue
 
 _MOST_ROWS = 2_000_000
 _SOURCE = "stages"
@@ -74,14 +73,10 @@ async def _measure(plan: Plan, file: DataFile) -> Stages:
     with tempfile.TemporaryDirectory(prefix="stages-", dir=plan.folder) as name:
         archive = SqliteArchive(Path(name) / "archive.sqlite")
         async with hot_lane(Path(name), archive) as hot:
-            registry = SourceRegistry(hot.connection)
-            await registry.register(Source(_SOURCE, str(file.path), b""), (await registry.known()).registry)
-            queue = TransactionQueue(hot.connection, QUEUE, QueueLimits(10_000, 1 << 30, 1 << 20))
+            sources, queue = hot.stores.sources, hot.stores.queue
+            await sources.register(Source(_SOURCE, str(file.path), b""), (await sources.known()).version)
             aggregator = Aggregator(
-                queue,
-                hot.aggregates,
-                registry,
-                archive,
+                hot.stores,
                 hot.dumper,
                 token=hot.token,
                 max_buckets=MAX_BUCKETS,
@@ -100,7 +95,7 @@ async def _measure(plan: Plan, file: DataFile) -> Stages:
 async def _blocks(
     stages: Stages, reader: BlockReader, header: Header, queue: TransactionQueue, aggregator: Aggregator
 ) -> None:
-    worker, steps = FoldWorker(), cProfile.Profile()
+    worker, steps = SummingWorker(), cProfile.Profile()
     worker.wait_until_ready()
     position = Position(offset=header.size, line=header.lines, digest=reader.pass_header(header.size))
     await queue.enqueue(_SOURCE, 0, position, encode(BatchHeader(_SOURCE, 0, position), empty()), [])
@@ -110,25 +105,25 @@ async def _blocks(
             block = reader.next_block(BLOCK_BYTES)
         if block is None:
             break
-        (folded,) = fold_within(block.data, header.layout, _SOURCE, _LIMITS)
+        (sums,) = sum_rows_within(block.data, header.layout, _SOURCE, _LIMITS)
         with stages.timed("fold"):
-            fold_within(block.data, header.layout, _SOURCE, _LIMITS)
+            sum_rows_within(block.data, header.layout, _SOURCE, _LIMITS)
         with stages.timed("pass to a process and back"):
-            worker.fold(Task(0, block.data, header.layout, _SOURCE, _LIMITS))
-        steps.runcall(fold_columns, block.data, header.layout)
-        end = folded.advance(position, block.digest)
+            worker.sum_block(Task(0, block.data, header.layout, _SOURCE, _LIMITS))
+        steps.runcall(sum_sure_rows, block.data, header.layout)
+        end = sums.advance(position, block.digest)
         with stages.timed("encode"):
-            element = encode(BatchHeader(_SOURCE, position.offset, end), folded.cells)
+            element = encode(BatchHeader(_SOURCE, position.offset, end), sums.cells)
         with stages.timed("Redis in"):
-            await queue.enqueue(_SOURCE, position.offset, end, element, folded.rejects)
+            await queue.enqueue(_SOURCE, position.offset, end, element, sums.rejects)
         with stages.timed("Redis out"):
             elements = await queue.peek(1, len(element))
         with stages.timed("decode"):
             ElementReader({_SOURCE: position}, MAX_BUCKETS).apply(elements)
         with stages.timed("commit"):
             await aggregator.aggregate_once()
-        stages.rows += folded.rows
-        stages.cells += len(folded.cells.days)
+        stages.rows += sums.rows
+        stages.cells += len(sums.cells.days)
         position = end
     worker.kill()
     stages.seconds["pass to a process and back"] -= stages.seconds["fold"]

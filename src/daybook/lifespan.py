@@ -8,26 +8,23 @@ from datetime import timedelta
 from pathlib import Path
 
 from daybook.api.services import Services
-from daybook.api.stats_answers import StatsAnswers
-from daybook.api.stats_service import StatsService
 from daybook.embedded.data_dir import DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
 from daybook.errors import ConfigurationError
-from daybook.pipeline.correcting import Correcting
-from daybook.pipeline.dumper import Retention
-from daybook.pipeline.folding import Folding
-from daybook.pipeline.import_manager import ImportManager
-from daybook.pipeline.importer import ImportContext, ImportOptions
-from daybook.pipeline.lane import Lane, LaneSettings
-from daybook.pipeline.stop import StopToken
-from daybook.pipeline.supervisor import Supervisor, Work
+from daybook.importing.correcting import Correcting
+from daybook.importing.import_manager import ImportManager
+from daybook.importing.importer import ImportContext, ImportOptions
+from daybook.importing.summing_pool import SummingPool
+from daybook.lane.dumper import Retention
+from daybook.lane.lane import Lane, LaneSettings
+from daybook.runtime.stop import StopToken
+from daybook.runtime.supervisor import Supervisor, Work
 from daybook.settings import Settings
-from daybook.sources.fold import Limits
+from daybook.sources.row_sums import Limits
 from daybook.stores.archive import Archive
 from daybook.stores.connection import RedisConnection
-from daybook.stores.hot_aggregates import HotAggregates
-from daybook.stores.source_registry import SourceRegistry
 from daybook.stores.sqlite_archive import SqliteArchive
+from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 
 _BLOCKS_IN_MEMORY = 4
@@ -35,22 +32,22 @@ _REJECTS_PER_BATCH = 1000
 _REDIS_TIMEOUT_SECONDS = 10.0
 
 
-@dataclass
-class Stores:
-    redis: RedisConnection
-    queue: TransactionQueue
-    hot: HotAggregates
-    registry: SourceRegistry
-    archive: Archive
+@dataclass(kw_only=True)
+class OpenStores(Stores):
+    """Stores that this process has opened and will close."""
+
     valkey: EmbeddedValkey | None
     """The embedded server, if this process owns it."""
-    alone: bool
-    """Nobody else can write to this Redis while this process lives."""
+
+    @property
+    def alone(self) -> bool:
+        """Nobody else can write to this Redis while this process lives."""
+        return self.valkey is not None
 
 
 @asynccontextmanager
-async def open_stores(settings: Settings, purpose: str, *, share: bool = False) -> AsyncIterator[Stores]:
-    """The stores that the settings name; nothing is connected yet but the embedded server, which runs.
+async def open_stores(settings: Settings, purpose: str, *, share: bool = False) -> AsyncIterator[OpenStores]:
+    """Open the stores that the settings name; nothing is connected yet but the embedded server, which runs.
 
     `share` uses the embedded server of a service that runs on the same DataDir; else a DataDir in use
     raises ConfigurationError.
@@ -73,15 +70,8 @@ async def open_stores(settings: Settings, purpose: str, *, share: bool = False) 
         archive = _archive(settings)
         stack.push_async_callback(archive.close)
         limits = QueueLimits(settings.max_queue_elements, settings.max_queue_bytes, settings.max_reject_bytes)
-        yield Stores(
-            redis,
-            TransactionQueue(redis, settings.queue_key, limits),
-            HotAggregates(redis, settings.queue_key),
-            SourceRegistry(redis),
-            archive,
-            valkey,
-            alone=valkey is not None,
-        )
+        queue = TransactionQueue(redis, settings.queue_key, limits)
+        yield OpenStores(redis=redis, queue=queue, archive=archive, valkey=valkey)
 
 
 async def _embedded(
@@ -107,8 +97,8 @@ def _archive(settings: Settings) -> Archive:
 
 
 @asynccontextmanager
-async def importing(settings: Settings, stores: Stores, *, complete: bool = False) -> AsyncIterator[ImportContext]:
-    """What the importers of this process share."""
+async def importing(settings: Settings, stores: OpenStores, *, complete: bool = False) -> AsyncIterator[ImportContext]:
+    """Open what the importers of this process share."""
     options = ImportOptions(
         replay_speed=settings.replay_speed,
         limits=Limits(buckets=max(2, settings.max_resident_buckets // 2), rejects=_REJECTS_PER_BATCH),
@@ -117,14 +107,11 @@ async def importing(settings: Settings, stores: Stores, *, complete: bool = Fals
         complete=complete,
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
-    async with Folding() as folding:
-        correcting = Correcting(stores.hot, stores.archive, stores.registry)
-        yield ImportContext(
-            stores.redis, stores.queue, stores.registry, slots, asyncio.Lock(), folding, correcting, options
-        )
+    async with SummingPool() as pool:
+        yield ImportContext(stores, slots, asyncio.Lock(), pool, Correcting(stores), options)
 
 
-def make_lane(settings: Settings, stores: Stores) -> Lane:
+def make_lane(settings: Settings, stores: OpenStores) -> Lane:
     retention = Retention(
         timedelta(days=settings.cut_off_days, minutes=settings.cut_off_minutes, seconds=settings.cut_off_seconds),
         settings.dump_interval_seconds,
@@ -138,7 +125,7 @@ def make_lane(settings: Settings, stores: Stores) -> Lane:
         settings.max_methods_per_bucket,
         alone=stores.alone,
     )
-    return Lane(stores.redis, stores.queue, stores.hot, stores.registry, stores.archive, lane_settings)
+    return Lane(stores, lane_settings)
 
 
 @asynccontextmanager
@@ -165,16 +152,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
             return found
 
         try:
-            yield Services(
-                StatsAnswers(StatsService(stores.hot, stores.archive), stores.hot, lambda: lane.waiting_for),
-                stores.queue,
-                stores.hot,
-                stores.registry,
-                stores.archive,
-                lambda: lane.waiting_for,
-                worker_problems,
-                imports.problems,
-            )
+            yield Services(stores, lambda: lane.waiting_for, worker_problems, imports.problems)
         finally:
             await supervisor.shut_down(settings.graceful_shutdown_seconds)
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import structlog
 import uvicorn
 
-from daybook.app import create_app
+from daybook.api.app import create_app
 from daybook.errors import ConfigurationError
 from daybook.lifespan import running_service
-from daybook.pipeline.stop import StopToken
-from daybook.pipeline.supervisor import Supervisor
+from daybook.runtime.stop import StopToken
+from daybook.runtime.supervisor import Supervisor
 from daybook.settings import Settings
 
 log = structlog.get_logger("daybook")

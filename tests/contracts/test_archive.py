@@ -11,7 +11,8 @@ import pymongo
 import pytest
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
-from daybook.domain.position import RAW_LIMIT, Correction, Position, Reject
+from daybook.domain.position import Position
+from daybook.domain.reject import RAW_LIMIT, Correction, Reject
 from daybook.domain.restatement import Change, Restatement
 from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import FencedError
@@ -336,11 +337,13 @@ class TestRejects:
 async def test_when_a_bucket_was_last_written(archive: Archive) -> None:
     before = datetime.now(UTC) - timedelta(milliseconds=1)  # stores keep whole milliseconds
     await archive.write(snapshot(1, {DEPOSITS: state(1, paypal=1), WITHDRAWALS: state(1, paypal=1)}))
-    first = (await archive.load([DEPOSITS]))[DEPOSITS].updated
-    assert first is not None
+    first = datetime.fromisoformat((await archive.load([DEPOSITS]))[DEPOSITS].since)
     assert before <= first <= datetime.now(UTC)
     await archive.write(snapshot(2, {DEPOSITS: state(2, paypal=2)}))
-    later = {bucket: archived.updated async for bucket, archived in archive.days("2026-01-15", "2026-01-15")}
+    later = {
+        bucket: datetime.fromisoformat(archived.since)
+        async for bucket, archived in archive.days("2026-01-15", "2026-01-15")
+    }
     assert later.keys() == {DEPOSITS, WITHDRAWALS}
     second = later[DEPOSITS]
     assert second is not None

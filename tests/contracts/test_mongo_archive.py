@@ -20,7 +20,8 @@ from pymongo.errors import BulkWriteError, WriteError
 from pymongo.results import BulkWriteResult
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
-from daybook.domain.position import Position, Reject
+from daybook.domain.position import Position
+from daybook.domain.reject import Reject
 from daybook.domain.source import Source
 from daybook.errors import (
     ConfigurationError,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from daybook.api.rejects import Rejects
-from daybook.domain.position import Correction, Reject
+from daybook.books.rejects import Rejects
+from daybook.domain.reject import Correction, Reject
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import RecoveringError
-from daybook.pipeline.stop import StopToken
+from daybook.runtime.stop import StopToken
 from support.pipeline import QUEUE, Parts, lane
 
 HEADER = "when,Timestamp,TYPE,payment_method,amount\n"
@@ -47,16 +47,16 @@ async def add(parts: Parts, *files: Path) -> None:
 
 
 async def source_of(parts: Parts, path: Path) -> Source:
-    return next(each for each in reversed((await parts.registry.known()).sources) if each.path == str(path))
+    return next(each for each in reversed((await parts.sources.known()).sources) if each.path == str(path))
 
 
 async def exported(parts: Parts, source_id: str) -> str:
-    rejects = Rejects(parts.hot, parts.archive, parts.registry)
+    rejects = Rejects(parts.stores)
     return "".join([text async for text in rejects.csv(await rejects.source(source_id))])
 
 
 async def corrections(parts: Parts, source_id: str) -> dict[int, Correction]:
-    page = await Rejects(parts.hot, parts.archive, parts.registry).page(source_id, 0, 1000)
+    page = await Rejects(parts.stores).page(source_id, 0, 1000)
     return {reject.line: correction for reject, correction in page if correction}
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daybook.domain.position import Reject
+from daybook.domain.reject import Reject
+from daybook.domain.source import QUEUE_SOURCE
 from daybook.embedded.valkey_server import EmbeddedValkey
 from support.pipeline import QUEUE, Parts, lane
 
@@ -38,8 +39,8 @@ async def methods(parts: Parts) -> dict[str, set[str]]:
 
 async def check_books(parts: Parts) -> None:
     total = 0
-    sources = list((await parts.registry.known()).sources)
-    if queue := await parts.registry.queue_source():
+    sources = list((await parts.sources.known()).sources)
+    if queue := await parts.sources.get(QUEUE_SOURCE):
         sources.append(queue)
     for source in sources:
         assert source.waiting == 0
@@ -61,7 +62,7 @@ async def test_rows_of_a_file_keep_line_and_text(server: EmbeddedValkey, tmp_pat
     async with lane(server.socket, tmp_path / "archive.sqlite", max_methods=LIMIT) as parts:
         await parts.import_all(file)
         await parts.drain()
-        (source,) = (await parts.registry.known()).sources
+        (source,) = (await parts.sources.known()).sources
         found = await rejects(parts, source.id)
         kept = (await methods(parts))["2001-01-01"]
         assert len(kept) == LIMIT
@@ -91,7 +92,7 @@ async def test_methods_that_are_there_go_on_to_count(server: EmbeddedValkey, tmp
         for file in (first, second):
             await parts.import_all(file)
         await parts.drain()
-        _, source = (await parts.registry.known()).sources
+        _, source = (await parts.sources.known()).sources
         assert [(reject.line, reject.reason) for reject in await rejects(parts, source.id)] == [
             (3, REASON),
             (5, REASON),
@@ -131,7 +132,7 @@ async def test_a_file_that_is_not_there_any_more(server: EmbeddedValkey, tmp_pat
         else:
             file.write_text(file.read_text().replace('"d"', '"z"'))
         await parts.drain()
-        (source,) = (await parts.registry.known()).sources
+        (source,) = (await parts.sources.known()).sources
         found = await rejects(parts, source.id)
         assert len({reject.line for reject in found}) == len(found)
         assert all(REASON in reject.reason for reject in found if reject.line != 3)
@@ -154,6 +155,6 @@ async def test_redis_wiped_after_a_refusal(server: EmbeddedValkey, tmp_path: Pat
         await parts.import_all(file)
         await parts.import_all(other)
         await parts.drain()
-        first, second = (await parts.registry.known()).sources
+        first, second = (await parts.sources.known()).sources
         assert [first.refused.rows, second.refused.rows] == [1, 2]
         await check_books(parts)

@@ -8,8 +8,8 @@ import pytest
 
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import ConfigurationError, FencedError, LaneLostError
-from daybook.pipeline.importer import Step
-from daybook.pipeline.stop import StopToken
+from daybook.importing.importer import Step
+from daybook.runtime.stop import StopToken
 from support.pipeline import QUEUE, lane, oracle, write_rows
 
 
@@ -38,7 +38,7 @@ async def test_the_archive_refuses_a_replaced_dumper(server: EmbeddedValkey, tmp
     async with lane(server.socket, tmp_path / "archive.sqlite") as old:
         await old.import_all(write_rows(tmp_path / "rows.csv"))
         await old.drain()
-        snapshot = await old.hot.snapshot(old.token)
+        snapshot = await old.dumps.snapshot(old.token)
         assert snapshot is not None
         async with lane(server.socket, tmp_path / "archive.sqlite"):
             with pytest.raises(FencedError):
@@ -60,7 +60,7 @@ async def test_redis_wiped_after_a_dump_comes_back_exact(server: EmbeddedValkey,
         with pytest.raises(LaneLostError):
             await parts.dumper.dump_once()
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
-        (source,) = (await parts.registry.known()).sources
+        (source,) = (await parts.sources.known()).sources
         assert 0 < source.applied.offset < file.stat().st_size
         await parts.import_all(file)
         await parts.drain()
@@ -81,7 +81,7 @@ async def test_what_was_queued_and_not_applied_at_the_dump_is_read_again(
         await old.dumper.dump_once()
         await old.redis.command("FLUSHALL")
         async with lane(server.socket, tmp_path / "archive.sqlite") as new:
-            (source,) = (await new.registry.known()).sources
+            (source,) = (await new.sources.known()).sources
             assert source.read == source.applied
             while await importer.import_next(StopToken()) is not Step.AT_END:
                 pass
@@ -165,13 +165,13 @@ async def test_a_late_row_gets_the_evicted_days_full_total(server: EmbeddedValke
         await parts.import_all(first)
         await parts.drain()
         await parts.dumper.dump_once()
-        assert await parts.hot.resident_count() == 0
+        assert await parts.dumps.resident_count() == 0
         await parts.import_all(late)
         await parts.drain()
-        assert await parts.hot.resident_count() > 0
+        assert await parts.dumps.resident_count() > 0
         assert await parts.totals() == oracle(first, late)
         await parts.dumper.dump_once()
-        assert await parts.hot.resident_count() == 0
+        assert await parts.dumps.resident_count() == 0
         assert await parts.totals() == oracle(first, late)
 
 
@@ -216,8 +216,8 @@ async def test_resident_buckets_are_bounded(server: EmbeddedValkey, tmp_path: Pa
         importer, most = parts.importer(file), 0
         while await importer.import_next(StopToken()) is not Step.AT_END:
             await parts.drain()
-            most = max(most, await parts.hot.resident_count())
+            most = max(most, await parts.dumps.resident_count())
         assert most <= 200
         await parts.dumper.dump_once()
-        assert await parts.hot.resident_count() <= 200
+        assert await parts.dumps.resident_count() <= 200
         assert await parts.totals() == oracle(file)

@@ -101,7 +101,7 @@ async def wipe(server: RedisServer, observer: Observer) -> None:
 async def has_applied(observer: Observer, rows: int) -> bool:
     if not await observer.has_lane():
         return False
-    return sum(source.applied.rows for source in (await observer.registry.known()).sources) >= rows
+    return sum(source.applied.rows for source in (await observer.sources.known()).sources) >= rows
 
 
 async def test_a_redis_that_goes_back_in_time_gives_each_row_once(own_redis: RedisServer, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ async def test_a_late_row_finds_the_full_total_of_its_evicted_day(shared_redis: 
 
 
 async def holds_no_bucket(observer: Observer) -> bool:
-    return await observer.hot.resident_count() == 0
+    return await observer.dumps.resident_count() == 0
 
 
 @pytest.mark.parametrize(

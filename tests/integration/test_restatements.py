@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from daybook.api.history import History
-from daybook.clock import moment_of, moment_text
+from daybook.books.history import History
+from daybook.clock import utc_now
 from daybook.domain.bucket import Bucket
 from daybook.domain.money import to_decimal
 from daybook.domain.restatement import Change, Restatement
 from daybook.embedded.valkey_server import EmbeddedValkey
-from daybook.pipeline import aggregator
 from support.pipeline import QUEUE, Parts, lane
 
 HEADER = "timestamp,type,payment_method,amount,file\n"
 FIRST = ("deposit,paypal,10.00", "deposit,paypal,0.50", "deposit,visa,3")
+AHEAD = timedelta(seconds=30)
 DAY = Bucket("2001-01-01", "deposits")
 
 
@@ -42,11 +42,11 @@ async def close_day(parts: Parts) -> None:
     """Archive it and let it leave Redis."""
     await parts.dumper.dump_once()
     await parts.dumper.dump_once()
-    assert await parts.hot.resident_count() == 0
+    assert await parts.dumps.resident_count() == 0
 
 
 async def recorded(parts: Parts) -> list[Restatement]:
-    return await History(parts.hot, parts.archive).restatements(date.min, date.max, "", 100)
+    return await History(parts.stores).restatements(date.min, date.max, "", 100)
 
 
 def changes_of(found: list[Restatement]) -> list[dict[str, Change]]:
@@ -55,12 +55,14 @@ def changes_of(found: list[Restatement]) -> list[dict[str, Change]]:
 
 async def known_at(parts: Parts, moment: datetime) -> dict[str, tuple[Decimal, int]] | None:
     """Methods of the day's deposits; None when nobody knows."""
-    history, range_of_days = History(parts.hot, parts.archive), (date(2001, 1, 1), date(2001, 1, 1))
+    history, range_of_days = History(parts.stores), (date(2001, 1, 1), date(2001, 1, 1))
     found = await history.as_of(*range_of_days, moment)
     if found.unknown_days:
         assert not found.known
         return None
-    return {method: (to_decimal(cell.units), cell.transactions) for method, cell in found.known[DAY].cells.items()}
+    return {
+        method: (to_decimal(cell.units), cell.transactions) for method, cell in found.known[DAY].state.cells.items()
+    }
 
 
 async def test_each_change_of_a_closed_day_is_recorded_once(server: EmbeddedValkey, tmp_path: Path) -> None:
@@ -73,7 +75,7 @@ async def test_each_change_of_a_closed_day_is_recorded_once(server: EmbeddedValk
         await add(parts, late, "deposit,paypal,0.25", "withdrawal,paypal,1", "deposit,wire,7")
         (found,) = await recorded(parts)
         assert found.changes == {"paypal": Change("10.50", "10.75", 1), "wire": Change("0.00", "7.00", 1)}
-        (source,) = [each.id for each in (await parts.registry.known()).sources if each.path == str(late)]
+        (source,) = [each.id for each in (await parts.sources.known()).sources if each.path == str(late)]
         assert (found.bucket, found.source) == (DAY, source)
         assert (found.offset, found.end) == (0, late.stat().st_size)
         assert before <= datetime.fromisoformat(found.at) <= datetime.now(UTC)
@@ -81,9 +83,9 @@ async def test_each_change_of_a_closed_day_is_recorded_once(server: EmbeddedValk
         await add(parts, tmp_path / "later.csv", "deposit,paypal,0.25")
         await parts.redis.command("LPUSH", QUEUE, json_row("2001-01-01", "visa", "1"))
         await parts.drain()
-        assert await parts.hot.record_bytes() > 0
+        assert await parts.dumps.record_bytes() > 0
         await close_day(parts)
-        assert await parts.hot.record_bytes() == 0
+        assert await parts.dumps.record_bytes() == 0
         assert await parts.hot.waiting_restatements() == []
         assert changes_of(await recorded(parts)) == [
             found.changes,
@@ -117,8 +119,7 @@ async def test_as_of_any_moment_since_the_day_was_closed(server: EmbeddedValkey,
         await add(parts, tmp_path / "first.csv", *FIRST)
         open_then = datetime.now(UTC) - timedelta(seconds=1)
         await close_day(parts)
-        closed = (await parts.archive.load([DAY]))[DAY].updated
-        assert closed is not None
+        closed = datetime.fromisoformat((await parts.archive.load([DAY]))[DAY].since)
         states = [(closed, {"paypal": (Decimal("10.5"), 2), "visa": (Decimal(3), 1)})]
         total = Decimal("10.5")
         for number in range(1, 5):
@@ -142,7 +143,7 @@ async def test_a_dump_that_is_cut_off_records_nothing_twice(server: EmbeddedValk
         await add(parts, tmp_path / "first.csv", *FIRST)
         await close_day(parts)
         await add(parts, tmp_path / "late.csv", "deposit,paypal,1")
-        snapshot = await parts.hot.snapshot(parts.token)
+        snapshot = await parts.dumps.snapshot(parts.token)
         assert snapshot is not None
         await parts.archive.write(snapshot)
         assert len(await recorded(parts)) == 1
@@ -176,7 +177,7 @@ async def test_a_new_owner_knows_that_a_resident_day_is_closed(server: EmbeddedV
         await add(parts, tmp_path / "first.csv", *FIRST)
         await close_day(parts)
         await add(parts, tmp_path / "late.csv", "deposit,paypal,1")
-        changed = (await parts.hot.read([DAY]))[DAY].changed_ms
+        changed = (await parts.hot.read([DAY]))[DAY].since
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
         await add(parts, tmp_path / "later.csv", "deposit,paypal,1")
         first, second = await recorded(parts)
@@ -184,19 +185,16 @@ async def test_a_new_owner_knows_that_a_resident_day_is_closed(server: EmbeddedV
             {"paypal": Change("10.50", "11.50", 1)},
             {"paypal": Change("11.50", "12.50", 1)},
         ]
-        assert second.since == moment_text(moment_of(changed))
+        assert second.since == changed
 
 
-async def test_the_next_owners_clock_is_behind(
-    server: EmbeddedValkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_next_owners_clock_is_behind(server: EmbeddedValkey, tmp_path: Path) -> None:
     """Versions are never mixed: what came after something later came later."""
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
         await add(parts, tmp_path / "first.csv", "deposit,paypal,10")
         await close_day(parts)
-        monkeypatch.setattr(aggregator, "utc_now", lambda: datetime.now(UTC) + timedelta(seconds=30))
+    async with lane(server.socket, tmp_path / "archive.sqlite", clock=lambda: utc_now() + AHEAD) as parts:
         await add(parts, tmp_path / "late.csv", "deposit,paypal,1")
-        monkeypatch.undo()
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
         await add(parts, tmp_path / "later.csv", "deposit,paypal,5")
         earlier, later = await recorded(parts)

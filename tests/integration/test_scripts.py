@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
-from daybook.domain.position import Position, Reject
+from daybook.domain.position import Position
+from daybook.domain.reject import Reject
 from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import ConfigurationError, LaneLostError, RecoveringError, RedisUnavailableError
@@ -16,9 +17,10 @@ from daybook.stores import redis_keys
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot
 from daybook.stores.commit import BucketWrite, Commit, LedgerMove
 from daybook.stores.connection import RedisConnection
-from daybook.stores.hot_aggregates import HotAggregates
 from daybook.stores.lease import Lease
-from daybook.stores.source_registry import SourceRegistry
+from daybook.stores.restore import Dropped, restore
+from daybook.stores.sqlite_archive import SqliteArchive
+from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import Oversized, QueueLimits, TransactionQueue
 from support.outside import OutsideRedis
 
@@ -45,36 +47,39 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             yield {"host": "127.0.0.1", "port": server.port}
 
 
-class Stores:
+class Lane:
     """A lane on an empty server."""
 
     def __init__(self, connection: RedisConnection) -> None:
-        self.redis = connection
-        self.queue = TransactionQueue(connection, QUEUE, LIMITS)
-        self.hot = HotAggregates(connection, QUEUE)
-        self.registry = SourceRegistry(connection)
+        queue = TransactionQueue(connection, QUEUE, LIMITS)
+        stores = Stores(redis=connection, queue=queue, archive=SqliteArchive(Path("never-opened.sqlite")))
+        self.redis, self.queue, self.sources = connection, queue, stores.sources
+        self.hot, self.commits, self.dumps = stores.hot, stores.commits, stores.dumps
         self.lease = Lease(connection, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
         self.token = self.lease.token
 
     async def begin(self) -> None:
         await self.lease.acquire(steal=True)
-        await self.hot.restore(self.token, ArchiveState("archive", 0), [])
+        await self.restore(0)
+
+    async def restore(self, snapshot: int, *sources: ArchivedSource) -> Dropped:
+        return await restore(self.redis, QUEUE, self.token, ArchiveState("archive", snapshot), sources)
 
     async def register(self, name: str = "s") -> None:
-        assert await self.registry.register(Source(name, f"/{name}", b"head"), await self.registry.version())
+        assert await self.sources.register(Source(name, f"/{name}", b"head"), await self.sources.version())
 
     async def commit(self, sequence: int, *, version: int | None = None, trim: int = 0, units: int = 5) -> list[Bucket]:
         state = BucketState((version or 0) + 1, {"visa": Cell(units, 1)})
         write = BucketWrite(DAY, version, state)
-        return (await self.hot.commit(self.token, Commit(sequence, trim, 0, [], [write], []))).stale
+        return await self.commits.commit(self.token, Commit(sequence, trim, 0, [], [write], []))
 
     async def apply(self, sequence: int, position: Position) -> None:
         """Move the ledger of the source `s` by one."""
         move = LedgerMove("s", position.offset - 1, position)
-        await self.hot.commit(self.token, Commit(sequence, 1, 0, [move], [], []))
+        await self.commits.commit(self.token, Commit(sequence, 1, 0, [move], [], []))
 
     async def snapshot(self) -> Snapshot:
-        found = await self.hot.snapshot(self.token)
+        found = await self.dumps.snapshot(self.token)
         assert found is not None
         return found
 
@@ -84,21 +89,21 @@ class Stores:
 
 
 @pytest.fixture
-async def stores(address: Address) -> AsyncIterator[Stores]:
+async def stores(address: Address) -> AsyncIterator[Lane]:
     connection = RedisConnection.to(**address)
     await connection.command("FLUSHALL")
-    found = Stores(connection)
+    found = Lane(connection)
     await found.begin()
     yield found
     await connection.close()
 
 
-async def test_nothing_is_registered_or_queued_before_the_state_is_restored(stores: Stores) -> None:
+async def test_nothing_is_registered_or_queued_before_the_state_is_restored(stores: Lane) -> None:
     await stores.redis.command("DEL", redis_keys.STATE)
     with pytest.raises(RecoveringError):
-        await stores.registry.version()
+        await stores.sources.version()
     with pytest.raises(RecoveringError):
-        await stores.registry.register(Source("s", "/s", b""), 1)
+        await stores.sources.register(Source("s", "/s", b""), 1)
     with pytest.raises(RecoveringError):
         await stores.queue.enqueue("s", 0, Position(offset=1), b"x", [])
     with pytest.raises(RecoveringError):
@@ -106,24 +111,24 @@ async def test_nothing_is_registered_or_queued_before_the_state_is_restored(stor
     assert await stores.queue.length() == 0
 
 
-async def test_a_source_is_registered_under_the_version_that_was_looked_at(stores: Stores) -> None:
-    version = await stores.registry.version()
-    assert await stores.registry.register(Source("a", "/a", b"h"), version)
-    assert not await stores.registry.register(Source("b", "/b", b"h"), version)
-    assert [source.id for source in (await stores.registry.known()).sources] == ["a"]
+async def test_a_source_is_registered_under_the_version_that_was_looked_at(stores: Lane) -> None:
+    version = await stores.sources.version()
+    assert await stores.sources.register(Source("a", "/a", b"h"), version)
+    assert not await stores.sources.register(Source("b", "/b", b"h"), version)
+    assert [source.id for source in (await stores.sources.known()).sources] == ["a"]
 
 
-async def test_a_batch_is_queued_only_at_the_expected_checkpoint(stores: Stores) -> None:
+async def test_a_batch_is_queued_only_at_the_expected_checkpoint(stores: Lane) -> None:
     assert (await stores.queue.enqueue("s", 0, Position(offset=5), b"x", [])).unknown
     await stores.register()
     assert (await stores.queue.enqueue("s", 0, Position(offset=5), b"x", [])).ok
     again = await stores.queue.enqueue("s", 0, Position(offset=5), b"x", [Reject("s", 1, "r", "why")])
     assert again.moved_to == 5
     assert await stores.queue.length() == 1
-    assert await stores.hot.record_bytes() == 0
+    assert await stores.dumps.record_bytes() == 0
 
 
-async def test_a_full_queue_and_full_rejects_hold_the_importer_back(stores: Stores) -> None:
+async def test_a_full_queue_and_full_rejects_hold_the_importer_back(stores: Lane) -> None:
     await stores.register()
     reject = Reject("s", 1, "r" * 300, "why")
     assert (await stores.queue.enqueue("s", 0, Position(offset=1), b"x" * 90, [reject])).ok
@@ -134,7 +139,7 @@ async def test_a_full_queue_and_full_rejects_hold_the_importer_back(stores: Stor
     assert (await stores.queue.enqueue("s", 3, Position(offset=4), b"z", [])).full
 
 
-async def test_peeking_leaves_the_queue_as_it_is(stores: Stores) -> None:
+async def test_peeking_leaves_the_queue_as_it_is(stores: Lane) -> None:
     assert not await stores.queue.wait(0.01)
     elements = [b"%d" % number * (number + 1) for number in range(300)]
     for element in elements:
@@ -146,13 +151,13 @@ async def test_peeking_leaves_the_queue_as_it_is(stores: Stores) -> None:
     assert await stores.queue.length() == 300
 
 
-async def test_an_oversized_element_is_only_shown(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daybook.stores.transaction_queue.MAX_ELEMENT_BYTES", 10)
+async def test_an_oversized_element_is_only_shown(stores: Lane) -> None:
+    queue = TransactionQueue(stores.redis, QUEUE, LIMITS._replace(element_bytes=10))
     await stores.redis.command("LPUSH", QUEUE, b"x" * 11)
-    assert await stores.queue.peek(10, 100) == [Oversized(11, b"x" * 11)]
+    assert await queue.peek(10, 100) == [Oversized(11, b"x" * 11)]
 
 
-async def test_a_commit_counts_once(stores: Stores) -> None:
+async def test_a_commit_counts_once(stores: Lane) -> None:
     assert await stores.commit(1) == []
     assert await stores.commit(1, units=7) == []
     assert await stores.held() == BucketState(1, {"visa": Cell(5, 1)})
@@ -161,51 +166,51 @@ async def test_a_commit_counts_once(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize("sequence", [0, 3])
-async def test_a_commit_out_of_step_is_refused(stores: Stores, sequence: int) -> None:
+async def test_a_commit_out_of_step_is_refused(stores: Lane, sequence: int) -> None:
     await stores.commit(1)
     with pytest.raises(LaneLostError):
         await stores.commit(sequence, version=1)
     assert await stores.held() == BucketState(1, {"visa": Cell(5, 1)})
 
 
-async def test_a_commit_that_would_trim_what_is_not_there_is_refused(stores: Stores) -> None:
+async def test_a_commit_that_would_trim_what_is_not_there_is_refused(stores: Lane) -> None:
     with pytest.raises(LaneLostError):
         await stores.commit(1, trim=1)
     assert await stores.held() is None
 
 
-async def test_a_commit_at_another_version_names_the_bucket_and_writes_nothing(stores: Stores) -> None:
+async def test_a_commit_at_another_version_names_the_bucket_and_writes_nothing(stores: Lane) -> None:
     await stores.redis.command("LPUSH", QUEUE, "x")
     await stores.commit(1)
     assert await stores.commit(2, version=None, trim=1) == [DAY]
     assert await stores.commit(2, version=4, trim=1) == [DAY]
-    assert (await stores.queue.length(), await stores.hot.sequence()) == (1, 1)
+    assert (await stores.queue.length(), await stores.commits.sequence()) == (1, 1)
     assert await stores.commit(2, version=1, trim=1, units=9) == []
     assert await stores.queue.length() == 0
     assert await stores.held() == BucketState(2, {"visa": Cell(9, 1)})
 
 
-async def test_a_commit_needs_the_ledger_that_it_was_made_for(stores: Stores) -> None:
+async def test_a_commit_needs_the_ledger_that_it_was_made_for(stores: Lane) -> None:
     await stores.register()
     moves = [LedgerMove("s", 3, Position(offset=9))]
     with pytest.raises(LaneLostError, match="gap"):
-        await stores.hot.commit(stores.token, Commit(1, 0, 0, moves, [], []))
+        await stores.commits.commit(stores.token, Commit(1, 0, 0, moves, [], []))
     moves = [LedgerMove("s", 0, Position(offset=9, rows=2)), LedgerMove(QUEUE_SOURCE, 0, Position(offset=1, rows=1))]
-    await stores.hot.commit(stores.token, Commit(1, 0, 0, moves, [], []))
-    source, queue = await stores.registry.get("s"), await stores.registry.queue_source()
+    await stores.commits.commit(stores.token, Commit(1, 0, 0, moves, [], []))
+    source, queue = await stores.sources.get("s"), await stores.sources.get(QUEUE_SOURCE)
     assert source is not None
     assert queue is not None
     assert (source.applied.offset, source.read.offset) == (9, 0)
     assert (queue.applied.rows, queue.read.rows) == (1, 1)
 
 
-async def test_what_another_program_left_under_a_buckets_keys_is_not_added_to(stores: Stores) -> None:
+async def test_what_another_program_left_under_a_buckets_keys_is_not_added_to(stores: Lane) -> None:
     await stores.redis.command("HSET", "agg:2026-01-01:deposits", "paypal", "689339.00999999999993406")
     await stores.commit(1)
     assert await stores.held() == BucketState(1, {"visa": Cell(5, 1)})
 
 
-async def test_only_the_owner_writes(stores: Stores) -> None:
+async def test_only_the_owner_writes(stores: Lane) -> None:
     await stores.commit(1)
     other = Lease(stores.redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
     assert await other.acquire() > 0
@@ -214,9 +219,9 @@ async def test_only_the_owner_writes(stores: Stores) -> None:
     assert not await stores.lease.renew()
     for attempt in (
         stores.commit(2, version=1),
-        stores.hot.snapshot(stores.token),
-        stores.hot.evict(stores.token, [DAY], 1 << 60),
-        stores.hot.restore(stores.token, ArchiveState("archive", 9), []),
+        stores.dumps.snapshot(stores.token),
+        stores.dumps.evict(stores.token, [DAY], 1 << 60),
+        stores.restore(9),
     ):
         with pytest.raises(LaneLostError):
             await attempt
@@ -224,7 +229,7 @@ async def test_only_the_owner_writes(stores: Stores) -> None:
     assert await other.renew()
 
 
-async def test_an_expired_lease_can_be_had(stores: Stores) -> None:
+async def test_an_expired_lease_can_be_had(stores: Lane) -> None:
     await stores.redis.command("DEL", redis_keys.LANE_LEASE)
     other = Lease(stores.redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
     assert await other.acquire() == 0
@@ -232,28 +237,28 @@ async def test_an_expired_lease_can_be_had(stores: Stores) -> None:
     assert await Lease(stores.redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60).acquire() == 0
 
 
-async def test_a_bucket_leaves_only_at_the_version_that_the_archive_holds(stores: Stores) -> None:
-    now = await stores.hot.now_milliseconds()
+async def test_a_bucket_leaves_only_at_the_version_that_the_archive_holds(stores: Lane) -> None:
+    now = await stores.dumps.now_milliseconds()
     await stores.commit(1)
-    assert await stores.hot.evict(stores.token, [DAY], now + 60_000) == 0
-    snapshot = await stores.hot.snapshot(stores.token)
+    assert await stores.dumps.evict(stores.token, [DAY], now + 60_000) == 0
+    snapshot = await stores.dumps.snapshot(stores.token)
     assert snapshot is not None
     await stores.commit(2, version=1, units=8)
-    await stores.hot.settle(stores.token, snapshot)
-    assert await stores.hot.evict(stores.token, [DAY], now + 60_000) == 0
-    later = await stores.hot.snapshot(stores.token)
+    await stores.dumps.settle(stores.token, snapshot)
+    assert await stores.dumps.evict(stores.token, [DAY], now + 60_000) == 0
+    later = await stores.dumps.snapshot(stores.token)
     assert later is not None
     assert later.buckets == {DAY: BucketState(2, {"visa": Cell(8, 1)})}
-    await stores.hot.settle(stores.token, later)
-    await stores.hot.settle(stores.token, later)
-    assert await stores.hot.evict(stores.token, [DAY], now - 60_000) == 0
-    assert await stores.hot.evict(stores.token, [DAY], now + 60_000) == 1
+    await stores.dumps.settle(stores.token, later)
+    await stores.dumps.settle(stores.token, later)
+    assert await stores.dumps.evict(stores.token, [DAY], now - 60_000) == 0
+    assert await stores.dumps.evict(stores.token, [DAY], now + 60_000) == 1
     assert await stores.hot.resident("0001-01-01", "9999-12-31") == []
     assert await stores.redis.client.keys("agg:*") == []
-    assert await stores.hot.snapshot(stores.token) is None
+    assert await stores.dumps.snapshot(stores.token) is None
 
 
-async def test_rejects_leave_redis_only_when_they_are_applied_and_archived(stores: Stores) -> None:
+async def test_rejects_leave_redis_only_when_they_are_applied_and_archived(stores: Lane) -> None:
     """Those before the ledgers, as all that is archived: a row behind them may be judged again, after a restore."""
     await stores.register()
     first, second = Reject("s", 1, "a", "why"), Reject("s", 2, "b", "why")
@@ -264,14 +269,14 @@ async def test_rejects_leave_redis_only_when_they_are_applied_and_archived(store
     snapshot = await stores.snapshot()
     assert snapshot.rejects == [first]
     await stores.apply(2, Position(offset=2, line=2))
-    await stores.hot.settle(stores.token, snapshot)
+    await stores.dumps.settle(stores.token, snapshot)
     later = await stores.snapshot()
     assert later.rejects == [second]
-    await stores.hot.settle(stores.token, later)
-    assert await stores.hot.record_bytes() == 0
+    await stores.dumps.settle(stores.token, later)
+    assert await stores.dumps.record_bytes() == 0
 
 
-async def test_a_reject_does_not_wait_for_another_source(stores: Stores) -> None:
+async def test_a_reject_does_not_wait_for_another_source(stores: Lane) -> None:
     for name in ("s", "t"):
         await stores.register(name)
     behind, first, more = Reject("t", 1, "a", "why"), Reject("s", 1, "b", "why"), Reject("t", 2, "c", "why")
@@ -281,11 +286,11 @@ async def test_a_reject_does_not_wait_for_another_source(stores: Stores) -> None
     snapshot = await stores.snapshot()
     assert snapshot.rejects == [first]
     await stores.queue.enqueue("t", 1, Position(offset=2, line=2), b"x", [more])
-    await stores.hot.settle(stores.token, snapshot)
+    await stores.dumps.settle(stores.token, snapshot)
     assert await stores.hot.waiting_rejects() == [behind, more]
 
 
-async def test_a_restore_sets_everything_back(stores: Stores) -> None:
+async def test_a_restore_sets_everything_back(stores: Lane) -> None:
     for name in ("known", "new"):
         await stores.register(name)
         await stores.queue.enqueue(name, 0, Position(offset=7), b"\xff\xff\xff\xff", [])
@@ -294,13 +299,13 @@ async def test_a_restore_sets_everything_back(stores: Stores) -> None:
     await stores.redis.command("RPUSH", redis_keys.RESTATEMENTS, "one")
     await stores.redis.command("SADD", redis_keys.CLOSED, "2026-01-15:deposits")
     archived = Source("known", "/known", b"head", Position(offset=4), Position(offset=4), size=9)
-    dropped = await stores.hot.restore(stores.token, ArchiveState("archive", 12), [ArchivedSource(archived, 3)])
+    dropped = await stores.restore(12, ArchivedSource(archived, 3))
     assert dropped == (1, 2, 0)
     assert await stores.redis.command("EXISTS", redis_keys.RESTATEMENTS, redis_keys.CLOSED, redis_keys.REJECTS) == 0
     assert await stores.redis.client.lrange(QUEUE, 0, -1) == [b"{}"]
     assert await stores.held() is None
     positions = {
-        source.id: (source.read.offset, source.applied.offset) for source in (await stores.registry.known()).sources
+        source.id: (source.read.offset, source.applied.offset) for source in (await stores.sources.known()).sources
     }
     assert positions == {"known": (4, 4), "new": (0, 0)}
     state = await stores.hot.state()
@@ -309,7 +314,7 @@ async def test_a_restore_sets_everything_back(stores: Stores) -> None:
     assert (await stores.queue.enqueue("new", 7, Position(offset=8), b"x", [])).moved_to == 0
 
 
-async def test_a_redis_at_its_memory_limit_still_commits(stores: Stores) -> None:
+async def test_a_redis_at_its_memory_limit_still_commits(stores: Lane) -> None:
     await stores.redis.command("LPUSH", QUEUE, "x" * 1000)
     await stores.redis.command("CONFIG", "SET", "maxmemory", 1)
     try:
@@ -321,7 +326,7 @@ async def test_a_redis_at_its_memory_limit_still_commits(stores: Stores) -> None
     assert await stores.held() == BucketState(1, {"visa": Cell(5, 1)})
 
 
-async def test_a_redis_that_may_delete_totals_is_refused(stores: Stores) -> None:
+async def test_a_redis_that_may_delete_totals_is_refused(stores: Lane) -> None:
     await stores.redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
         with pytest.raises(ConfigurationError, match="allkeys-lru"):

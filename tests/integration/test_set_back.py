@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from daybook.api.history import History
-from daybook.api.reconciliation import Reconciliation
-from daybook.domain.bucket import Bucket
+from daybook.books.history import History
+from daybook.books.reconciliation import reconcile
+from daybook.books.totals import read_buckets
+from daybook.domain.bucket import Bucket, HeldBucket
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import LaneLostError, RecoveringError
-from daybook.pipeline.recovery import recover
+from daybook.lane.recovery import recover
 from daybook.stores import redis_keys
-from daybook.stores.archive import ArchivedBucket
 from daybook.stores.connection import RedisConnection
 from daybook.stores.lease import Lease
 from support.pipeline import Parts, lane, oracle, write_rows
@@ -67,19 +67,19 @@ async def restore(parts: Parts) -> None:
     """As the lane's next owner does."""
     lease = Lease(parts.redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
     await lease.acquire(steal=True)
-    await recover(parts.hot, parts.archive, lease.token)
+    await recover(parts.stores, lease.token)
 
 
 def reconciled(parts: Parts) -> Awaitable[object]:
-    return Reconciliation(parts.hot, parts.archive, parts.registry, parts.queue).answer()
+    return reconcile(parts.stores)
 
 
 def aggregates(parts: Parts) -> Awaitable[object]:
-    return History(parts.hot, parts.archive).buckets(*ALL)
+    return read_buckets(parts.stores, *ALL)
 
 
 def as_of(parts: Parts) -> Awaitable[object]:
-    return History(parts.hot, parts.archive).as_of(*ALL, datetime.now(UTC))
+    return History(parts.stores).as_of(*ALL, datetime.now(UTC))
 
 
 QUESTIONS = [Parts.totals, aggregates, as_of, reconciled]
@@ -101,7 +101,7 @@ async def test_nor_when_it_is_restored_in_the_middle_of_the_question(
 ) -> None:
     days = parts.archive.days
 
-    async def restored_first(first: str, last: str) -> AsyncIterator[tuple[Bucket, ArchivedBucket]]:
+    async def restored_first(first: str, last: str) -> AsyncIterator[tuple[Bucket, HeldBucket]]:
         monkeypatch.undo()
         await restore(parts)
         async with aclosing(days(first, last)) as found:  # type: ignore[type-var]
@@ -130,16 +130,16 @@ async def test_nor_when_redis_is_wiped_before_the_restatements_are_read(
 
 
 async def test_the_sources_are_those_of_one_moment(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = parts.registry._sources
+    sources = parts.sources._sources
 
     async def wiped_first() -> list[Source]:
         monkeypatch.undo()
         await parts.redis.command("FLUSHALL")
         return await sources()
 
-    monkeypatch.setattr(parts.registry, "_sources", wiped_first)
+    monkeypatch.setattr(parts.sources, "_sources", wiped_first)
     with pytest.raises(RecoveringError, match="not restored yet"):
-        await parts.registry.known()
+        await parts.sources.known()
 
 
 async def test_the_dumper_gives_the_lane_up_so_that_redis_is_restored(parts: Parts) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from daybook.domain.position import Position
 from daybook.sources.batch_codec import BatchHeader, decode, encode
-from daybook.sources.cell_columns import from_sums
+from daybook.sources.columns.cells import from_sums
 from support.csv_from_hell import OPTION_BYTES, check_csv
 from support.hell import CHECKS, KEPT
 from support.queue_from_hell import SOME_SUMS, check_elements, check_json, check_sealed

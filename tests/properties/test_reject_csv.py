@@ -6,11 +6,11 @@ import io
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daybook.api.reject_csv import columns_of, csv_line
+from daybook.books.reject_csv import columns_of, csv_line
+from daybook.domain.reject import RejectedRow
 from daybook.domain.source import Source
-from daybook.sources.fold import fold
 from daybook.sources.records import read_header
-from daybook.stores.rejected_rows import RejectedRow
+from daybook.sources.row_sums import sum_rows
 
 HEADER = b"Timestamp,type,payment_method,amount,note\n"
 SOURCE = Source("s", "/s.csv", HEADER, columns=("timestamp", "type", "payment_method", "amount", "note"))
@@ -34,7 +34,7 @@ lines = st.lists(fields, min_size=3, max_size=7).map(b",".join)
 def test_an_export_as_it_is_adds_nothing(content: bytes) -> None:
     header = read_header(HEADER, "s", final=True)
     assert header is not None
-    rejects = fold(content + b"\n", header.layout, "s").rejects
+    rejects = sum_rows(content + b"\n", header.layout, "s").rejects
     columns = columns_of(SOURCE)
     text = csv_line(columns.header)
     text += "".join(csv_line(columns.row(reject, RejectedRow("s", reject.line))) for reject in rejects)
@@ -42,7 +42,7 @@ def test_an_export_as_it_is_adds_nothing(content: bytes) -> None:
     again = read_header(exported, "export", final=True)
     assert again is not None
     assert again.layout.rejected is not None
-    found = fold(exported[again.size :], again.layout, "export")
+    found = sum_rows(exported[again.size :], again.layout, "export")
     assert (found.rows, len(found.rejects)) == (len(rejects), len(rejects))
     written = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [int(row["rejected_line"]) for row in written] == [reject.line for reject in rejects]

@@ -18,11 +18,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from daybook.api.history import History
+from daybook.books.history import History
 from daybook.clock import utc_now
 from daybook.domain.bucket import Bucket, Cells
 from daybook.embedded.valkey_server import EmbeddedValkey
-from daybook.pipeline.stop import StopToken
+from daybook.runtime.stop import StopToken
 from support.pipeline import QUEUE, Parts, Totals, lane
 
 FILES = 2
@@ -128,7 +128,7 @@ class Daybook(RuleBasedStateMachine):
 
     @invariant()
     def totals_are_those_of_the_applied_rows(self) -> None:
-        known = self.runner.run(self.parts.registry.known()).sources
+        known = self.runner.run(self.parts.sources.known()).sources
         expected = list(self.applied)
         for source in known:
             assert source.read.rows == source.applied.rows + source.waiting
@@ -138,7 +138,7 @@ class Daybook(RuleBasedStateMachine):
     @invariant()
     def restatements_lead_to_the_totals(self) -> None:
         """From the first one on, each change of a bucket is one, and begins where the one before ended."""
-        history = History(self.parts.hot, self.parts.archive)
+        history = History(self.parts.stores)
         found = self.runner.run(history.restatements(date.min, date.max, "", 100_000))
         reached: Totals = {}
         for each in found:
@@ -153,7 +153,7 @@ class Daybook(RuleBasedStateMachine):
         """What the archive has of each bucket, where Redis has nothing newer; a later wipe cannot change that."""
 
         async def go() -> _Memory:
-            held = {bucket: state async for bucket, (state, _) in self.parts.archive.days(*ALL_DAYS)}
+            held = {bucket: found.state async for bucket, found in self.parts.archive.days(*ALL_DAYS)}
             newer = await self.parts.hot.read(held)
             await asyncio.sleep(0.003)
             moment = utc_now()
@@ -168,13 +168,13 @@ class Daybook(RuleBasedStateMachine):
         self.memories.append(self.runner.run(go()))
 
     def check_memories(self) -> None:
-        history = History(self.parts.hot, self.parts.archive)
+        history = History(self.parts.stores)
         for moment, cells, closed in self.memories:
-            held, known = self.runner.run(history.as_of(date.min, date.max, moment))
+            known, unknown = self.runner.run(history.as_of(date.min, date.max, moment))
             assert closed <= known.keys()
-            assert cells.keys() <= held.keys()
+            assert cells.keys() <= known.keys() | unknown
             for bucket in cells.keys() & known.keys():
-                assert known[bucket].cells == cells[bucket]
+                assert known[bucket].state.cells == cells[bucket]
 
     def teardown(self) -> None:
         if not hasattr(self, "parts"):

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from daybook.domain.bucket import Bucket, BucketState
-from daybook.stores.archive import ArchivedBucket
+from daybook.domain.bucket import Bucket, BucketState, HeldBucket
 
 
-def states(found: Mapping[Bucket, ArchivedBucket]) -> dict[Bucket, BucketState]:
+def states(found: Mapping[Bucket, HeldBucket]) -> dict[Bucket, BucketState]:
     """Without the time of writing."""
     return {bucket: archived.state for bucket, archived in found.items()}

@@ -1,4 +1,4 @@
-"""Arbitrary bytes as a CSV file on disk: the reader and the fold must judge it as the reference does, row by row.
+"""Arbitrary bytes as a CSV file on disk: the reader and the sums must judge it as the reference does, row by row.
 
 An input is four option bytes and the file's content, in which a few control characters may stand for much text, so
 that small inputs reach the borders of blocks, lines and quoted records.
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
-from daybook.domain.position import raw_text
+from daybook.domain.reject import raw_text
 from daybook.errors import SourceError
-from daybook.sources.fold import Folded, Limits, fold_within, overlong
 from daybook.sources.pacing import paced
 from daybook.sources.reader import MAX_LINE_BYTES, Block, BlockReader
 from daybook.sources.records import MAX_RECORD_BYTES, Header, Record, parse_row, read_header, records
+from daybook.sources.row_sums import Limits, RowSums, overlong, sum_rows_within
 
 OPTION_BYTES = 4
 HEADERS = (
@@ -240,7 +240,7 @@ def _read(path: Path, hell: Hell) -> Outcome | None:
         if header is None:
             return None
         reading.digest = reading.reader.pass_header(header.size)
-        parts = [part for block in reading.blocks() for part in _fold(block, header, hell)]
+        parts = [part for block in reading.blocks() for part in _sums(block, header, hell)]
         reader = reading.reader
         assert reading.digest == hashlib.sha256(hell.content[: reader.offset]).hexdigest()
         assert reader.offset == header.size + sum(part.size for part in parts)
@@ -250,12 +250,12 @@ def _read(path: Path, hell: Hell) -> Outcome | None:
         reading.reader.close()
 
 
-def _fold(block: Block, header: Header, hell: Hell) -> list[Folded]:
+def _sums(block: Block, header: Header, hell: Hell) -> list[RowSums]:
     if block.overlong:
         return [overlong(block.data, block.size, "s")]
     blocks = [due.data for due in paced(block.data, header.layout, 1.0)] if hell.paced else [block.data]
     assert b"".join(blocks) == block.data
-    parts = [part for data in blocks for part in fold_within(data, header.layout, "s", hell.limits)]
+    parts = [part for data in blocks for part in sum_rows_within(data, header.layout, "s", hell.limits)]
     assert sum(part.size for part in parts) == block.size
     for part in parts:
         assert part.rows <= 1 or len(part.rejects) <= hell.limits.rejects
@@ -263,12 +263,12 @@ def _fold(block: Block, header: Header, hell: Hell) -> list[Folded]:
     return parts
 
 
-def _added(parts: list[Folded], header: Header) -> Outcome:
+def _added(parts: list[RowSums], header: Header) -> Outcome:
     sums: Sums = {}
     rejects: list[Found] = []
     line = header.lines
     for part in parts:
-        rejects += [(reject.line, reject.raw, reject.reason) for reject in part.behind(line).rejects]
+        rejects += [(reject.line, reject.raw, reject.reason) for reject in part.after_lines(line).rejects]
         line += part.lines
         for bucket, cells in part.cells.sums().items():
             add_cells(sums, bucket, cells.items())

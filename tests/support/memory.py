@@ -1,4 +1,4 @@
-"""How much memory a service has taken at its most, its fold workers and its embedded server included."""
+"""How much memory a service has taken at its most, its summing workers and its embedded server included."""
 
 import re
 from contextlib import suppress
@@ -13,7 +13,7 @@ class Peak(NamedTuple):
 
     service: int
     workers: int
-    """All fold workers that live together."""
+    """All summing workers that live together."""
     server: int
 
     @property

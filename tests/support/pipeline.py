@@ -3,30 +3,29 @@
 import asyncio
 import csv
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from daybook.api.stats_service import StatsService
+from daybook.books.totals import read_totals
+from daybook.clock import utc_now
 from daybook.domain.money import to_decimal
-from daybook.pipeline.aggregator import Aggregator
-from daybook.pipeline.correcting import Correcting
-from daybook.pipeline.dumper import Dumper, Retention
-from daybook.pipeline.folding import Folding
-from daybook.pipeline.importer import ImportContext, Importer, ImportOptions, Step
-from daybook.pipeline.recovery import recover
-from daybook.pipeline.stop import StopToken
-from daybook.sources.fold import Limits
+from daybook.importing.correcting import Correcting
+from daybook.importing.importer import ImportContext, Importer, ImportOptions, Step
+from daybook.importing.summing_pool import SummingPool
+from daybook.lane.aggregator import Aggregator
+from daybook.lane.dumper import Dumper, Retention
+from daybook.lane.recovery import recover
+from daybook.runtime.stop import StopToken
+from daybook.sources.row_sums import Limits
 from daybook.stores import redis_keys
-from daybook.stores.archive import Archive
 from daybook.stores.connection import RedisConnection
-from daybook.stores.hot_aggregates import HotAggregates
 from daybook.stores.lease import Lease
-from daybook.stores.source_registry import SourceRegistry
 from daybook.stores.sqlite_archive import SqliteArchive
+from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 
 QUEUE = "TransactionQueue"
@@ -35,16 +34,16 @@ Totals = dict[tuple[str, str, str], Decimal]
 
 @dataclass
 class Parts:
-    redis: RedisConnection
-    queue: TransactionQueue
-    hot: HotAggregates
-    registry: SourceRegistry
-    archive: Archive
+    stores: Stores
     aggregator: Aggregator
     dumper: Dumper
     token: str
     max_buckets: int
     importers: list[Importer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.redis, self.queue, self.archive = self.stores.redis, self.stores.queue, self.stores.archive
+        self.hot, self.dumps, self.sources = self.stores.hot, self.stores.dumps, self.stores.sources
 
     def importer(self, path: Path, *, buckets: int | None = None) -> Importer:
         """`buckets` cuts the file into small batches: no batch touches more."""
@@ -55,13 +54,11 @@ class Parts:
             alone=True,
         )
         context = ImportContext(
-            self.redis,
-            self.queue,
-            self.registry,
+            self.stores,
             asyncio.Semaphore(4),
             asyncio.Lock(),
-            Folding(0),
-            Correcting(self.hot, self.archive, self.registry),
+            SummingPool(0),
+            Correcting(self.stores),
             options,
         )
         self.importers.append(Importer(path, context))
@@ -77,7 +74,7 @@ class Parts:
             pass
 
     async def totals(self) -> Totals:
-        days = await StatsService(self.hot, self.archive).totals(date.min, date.max)
+        days = await read_totals(self.stores, date.min, date.max)
         return {
             (day, kind, method): to_decimal(cell.units)
             for day, types in days.items()
@@ -94,6 +91,7 @@ async def lane(
     max_buckets: int = 1000,
     max_methods: int = 1000,
     age: timedelta = timedelta(days=7),
+    clock: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Parts]:
     """Take the lane on a server, recover, and give the parts; the next one takes it over."""
     redis = RedisConnection.to(unix_socket=str(socket), timeout_seconds=5)
@@ -104,26 +102,20 @@ async def lane(
         lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
         await lease.acquire(steal=True)
         queue = TransactionQueue(redis, QUEUE, QueueLimits(10_000, 1 << 24, 1 << 20))
-        hot, registry = HotAggregates(redis, QUEUE), SourceRegistry(redis)
-        await recover(hot, archive, lease.token)
+        stores = Stores(redis=redis, queue=queue, archive=archive)
+        await recover(stores, lease.token)
         retention = Retention(age, 0.0, max_buckets, 1 << 20)
-        dumper = Dumper(redis, hot, archive, retention, token=lease.token)
+        dumper = Dumper(stores, retention, token=lease.token)
         aggregator = Aggregator(
-            queue,
-            hot,
-            registry,
-            archive,
+            stores,
             dumper,
             token=lease.token,
             max_buckets=max_buckets,
             max_methods=max_methods,
+            clock=clock,
         )
         yield Parts(
-            redis,
-            queue,
-            hot,
-            registry,
-            archive,
+            stores,
             aggregator,
             dumper,
             lease.token,

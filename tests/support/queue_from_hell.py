@@ -8,10 +8,10 @@ from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
 from daybook.domain.element import BATCH_MARK
 from daybook.domain.position import Position
 from daybook.domain.source import QUEUE_SOURCE
-from daybook.pipeline.element_reader import Applied, ElementReader
+from daybook.lane.element_reader import Applied, ElementReader
 from daybook.sources.batch_codec import Batch, BatchHeader, decode, encode
-from daybook.sources.cell_columns import from_sums, joined
-from daybook.sources.queue_json import fold_lines, lines_of, parse_transaction
+from daybook.sources.columns.cells import from_sums, joined
+from daybook.sources.queue_json import lines_of, parse_transaction, sum_json_lines
 from daybook.stores.transaction_queue import Element, Oversized
 
 SOURCES = ("s", "t", "nobody's")
@@ -36,9 +36,9 @@ def check_json(data: bytes) -> int:
             add_cells(sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
         except ValueError as error:
             rejected.append((index, str(error)))
-    folded = fold_lines(lines)
-    assert (folded.cells.sums(), folded.rejected) == (sums, rejected)
-    applied = int(folded.cells.transactions.sum())
+    found = sum_json_lines(lines)
+    assert (found.cells.sums(), found.rejected) == (sums, rejected)
+    applied = int(found.cells.transactions.sum())
     assert applied + len(rejected) == len(lines)
     return applied
 

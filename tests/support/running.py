@@ -7,18 +7,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from daybook.api.stats_service import StatsService
+from daybook.books.totals import read_totals
 from daybook.domain.money import to_decimal
-from daybook.domain.position import Reject
-from daybook.lifespan import Stores, importing, make_lane
-from daybook.pipeline.importer import Importer
-from daybook.pipeline.lane import Lane
-from daybook.pipeline.stop import StopToken, end
+from daybook.domain.reject import Reject
+from daybook.importing.importer import Importer
+from daybook.lane.lane import Lane
+from daybook.lifespan import OpenStores, importing, make_lane
+from daybook.runtime.stop import StopToken, end
 from daybook.settings import Settings, load
 from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection
-from daybook.stores.hot_aggregates import HotAggregates
-from daybook.stores.source_registry import SourceRegistry
 from daybook.stores.sqlite_archive import SqliteArchive
 from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 from support.redis_server import Endpoint
@@ -42,17 +40,16 @@ def quick_settings(**changes: Any) -> Settings:
     return load(**(values | changes))
 
 
-def stores_on(redis: RedisConnection, archive: Path, settings: Settings, *, alone: bool = True) -> Stores:
+class AloneStores(OpenStores):
+    """Stores on a server that only this test uses, whoever started it."""
+
+    alone = True
+
+
+def stores_on(redis: RedisConnection, archive: Path, settings: Settings) -> OpenStores:
     limits = QueueLimits(settings.max_queue_elements, settings.max_queue_bytes, settings.max_reject_bytes)
-    return Stores(
-        redis,
-        TransactionQueue(redis, QUEUE, limits),
-        HotAggregates(redis, QUEUE),
-        SourceRegistry(redis),
-        SqliteArchive(archive),
-        None,
-        alone,
-    )
+    queue = TransactionQueue(redis, QUEUE, limits)
+    return AloneStores(redis=redis, queue=queue, archive=SqliteArchive(archive), valkey=None)
 
 
 class Work:
@@ -112,8 +109,8 @@ class Observer:
 
     def __init__(self, endpoint: Endpoint, archive: Path) -> None:
         self._stores = stores_on(endpoint.connect(), archive, quick_settings())
-        self.redis, self.hot = self._stores.redis, self._stores.hot
-        self.archive, self.registry = self._stores.archive, self._stores.registry
+        self.redis, self.hot, self.dumps = self._stores.redis, self._stores.hot, self._stores.dumps
+        self.archive, self.sources = self._stores.archive, self._stores.sources
         self.queue = self._stores.queue
 
     async def reconnect(self) -> None:
@@ -129,7 +126,7 @@ class Observer:
 
     async def totals(self) -> Sums:
         """As `/stats` answers."""
-        days = await StatsService(self.hot, self.archive).totals(date.min, date.max)
+        days = await read_totals(self._stores, date.min, date.max)
         return {
             (day, kind, method): (to_decimal(cell.units), cell.transactions)
             for day, types in days.items()
@@ -152,7 +149,7 @@ class Observer:
         """Each file is read and applied to its end, and nothing is queued."""
         if not await self.has_lane():
             return False
-        ends = {source.path: source.applied.offset for source in (await self.registry.known()).sources}
+        ends = {source.path: source.applied.offset for source in (await self.sources.known()).sources}
         return await self.queue.length() == 0 and all(ends.get(str(path)) == path.stat().st_size for path in files)
 
     async def all_archived(self) -> bool:
@@ -164,7 +161,7 @@ class Observer:
     async def accounts(self) -> dict[str, tuple[int, int, int]]:
         """Path → rows, applied, rejected, of files at rest."""
         found = {}
-        for source in (await self.registry.known()).sources:
+        for source in (await self.sources.known()).sources:
             assert source.waiting == 0
             rows, rejected = source.applied.rows, source.applied.rejected
             assert source.read == source.applied

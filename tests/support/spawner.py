@@ -21,10 +21,10 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 _LOADED_BEFORE = (
-    "daybook.app",
+    "daybook.api.app",
     "daybook.cli.commands",
     "daybook.embedded.valkey_server",
-    "daybook.pipeline.dumper",
+    "daybook.lane.dumper",
     "daybook.sources.identity",
     "daybook.stores.mongo_archive",
     "daybook.stores.sqlite_archive",

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from daybook.errors import ConfigurationError
-from daybook.pipeline.stop import StopToken, end, first_failure
-from daybook.pipeline.supervisor import Supervisor
+from daybook.runtime.stop import StopToken, end, first_failure
+from daybook.runtime.supervisor import Supervisor
 
 
 async def _stubborn(times: int) -> None:

@@ -9,13 +9,20 @@ import daybook
 PACKAGE = Path(daybook.__file__).parent
 MAY_IMPORT = {
     "domain": set[str](),
+    "runtime": set[str](),
     "sources": {"domain"},
     "stores": {"domain"},
-    "pipeline": {"domain", "sources", "stores"},
-    "api": {"domain", "stores"},
     "embedded": {"stores"},
+    "importing": {"domain", "sources", "stores", "runtime"},
+    "lane": {"domain", "sources", "stores", "runtime"},
+    "books": {"domain", "sources", "stores"},
+    "api": {"domain", "stores", "books"},
 }
-EVERYBODY = {"errors", "clock", "memory", "failpoints"}
+"""The floors, lowest first; `lifespan.py`, `serve.py` and `cli/` stand above them all."""
+EVERYBODY = {"errors", "clock", "memory", "failpoints", "__version__"}
+COLUMN_DOORS = {"cells", "sure_rows"}
+"""The modules of `sources/columns/` that others use."""
+HTTP = {"fastapi", "starlette", "pydantic", "uvicorn"}
 CLIENTS = {"redis": {"stores", "embedded"}, "pymongo": {"stores"}, "bson": {"stores"}, "sqlite3": {"stores"}}
 KEY_PREFIXES = ("agg:", "count:", "daybook:")
 
@@ -41,6 +48,37 @@ def test_imports_go_one_way() -> None:
         if folder in MAY_IMPORT
         for name in imported(tree)
         if name.startswith("daybook.") and name.split(".")[1] not in {folder} | MAY_IMPORT[folder] | EVERYBODY
+    ]
+    assert wrong == []
+
+
+def test_every_allowed_import_is_used() -> None:
+    used: dict[str, set[str]] = {folder: set() for folder in MAY_IMPORT}
+    for folder, _, tree in modules():
+        if folder in MAY_IMPORT:
+            used[folder] |= {name.split(".")[1] for name in imported(tree) if name.startswith("daybook.")}
+    unused = {folder: allowed - used[folder] for folder, allowed in MAY_IMPORT.items() if allowed - used[folder]}
+    assert unused == {}
+
+
+def test_the_columns_are_used_through_their_doors() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for _, path, tree in modules()
+        if path.parent.name != "columns"
+        for name in imported(tree)
+        if name.startswith("daybook.sources.columns.") and name.split(".")[3] not in COLUMN_DOORS
+    ]
+    assert wrong == []
+
+
+def test_the_books_know_no_http() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for folder, path, tree in modules()
+        if folder not in {"api", "serve.py", "settings.py"}
+        for name in imported(tree)
+        if name.split(".")[0] in HTTP
     ]
     assert wrong == []
 

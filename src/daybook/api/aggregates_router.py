@@ -1,6 +1,5 @@
-"""`GET /v1/aggregates`, `/v1/restatements` and `/v1/reconcile`."""
+"""`GET /v1/aggregates` and `/v1/restatements`."""
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -8,24 +7,22 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
+from daybook.api.answers import json_answer
 from daybook.api.dependencies import ServicesDependency
-from daybook.api.exact_json import json_answer, number, number_of
-from daybook.api.history import Known
 from daybook.api.schemas import (
     AggregatesAnswer,
     BucketOrigin,
     DayOrigin,
     Detail,
-    ReconcileAnswer,
     RestatementsAnswer,
     RestatementState,
 )
-from daybook.api.stats_router import Day
-from daybook.api.stats_service import by_day
-from daybook.domain.bucket import TYPES, Bucket
+from daybook.api.stats import Day
+from daybook.books.exact_json import number, number_of
+from daybook.books.history import History
+from daybook.books.totals import by_day, read_buckets
+from daybook.domain.bucket import TYPES, Bucket, HeldBucket
 from daybook.domain.restatement import Restatement
-from daybook.stores.both import HeldBucket
-from daybook.stores.hot_aggregates import ResidentBucket
 
 router = APIRouter(prefix="/v1")
 
@@ -62,16 +59,16 @@ async def aggregates(
     Redis by then; days that were still open are named in `unknown`.
     """
     services.check_recovered()
-    waiting = provenance and await services.queue.length() > 0
+    stores = services.stores
+    waiting = provenance and await stores.queue.length() > 0
     answer: dict[str, Any] = {}
     if as_of is None:
-        held = await services.history.buckets(from_date, to_date)
-        known = {bucket: Known(each.state.cells, each.state.version, each.changed) for bucket, each in held.items()}
+        known = await read_buckets(stores, from_date, to_date)
     else:
-        found = await services.history.as_of(from_date, to_date, as_of)
-        held, unknown = found.held, found.unknown_days
-        known = {bucket: each for bucket, each in found.known.items() if bucket.day not in unknown}
-        answer["unknown"] = sorted(unknown)
+        found = await History(stores).as_of(from_date, to_date, as_of)
+        unknown_days = found.unknown_days
+        known = {bucket: held for bucket, held in found.known.items() if bucket.day not in unknown_days}
+        answer["unknown"] = sorted(unknown_days)
     answer["data"] = {
         day: {
             kind: {
@@ -80,12 +77,12 @@ async def aggregates(
             }
             for kind, methods in types.items()
         }
-        for day, types in by_day({bucket: each.cells for bucket, each in known.items()}).items()
+        for day, types in by_day({bucket: held.state.cells for bucket, held in known.items()}).items()
     }
     if provenance:
         answer["provenance"] = {
             day: DayOrigin(
-                **{kind: _origin(Bucket(day, kind), held, known) for kind in TYPES},
+                **{kind: _origin(known.get(Bucket(day, kind))) for kind in TYPES},
                 rows_waiting=waiting,
             )
             for day in answer["data"]
@@ -93,12 +90,14 @@ async def aggregates(
     return json_answer(answer)
 
 
-def _origin(bucket: Bucket, held: Mapping[Bucket, HeldBucket], known: Mapping[Bucket, Known]) -> BucketOrigin | None:
-    if bucket not in known:
+def _origin(held: HeldBucket | None) -> BucketOrigin | None:
+    if held is None:
         return None
-    _, version, since = known[bucket]
-    store = "redis" if isinstance(held[bucket], ResidentBucket) else "archive"
-    return BucketOrigin(store=store, version=version, as_of=datetime.fromisoformat(since) if since else None)
+    return BucketOrigin(
+        store="redis" if held.resident else "archive",
+        version=held.state.version,
+        as_of=datetime.fromisoformat(held.since) if held.since else None,
+    )
 
 
 @router.get(
@@ -120,7 +119,7 @@ async def restatements(
     type, each of which may concern several payment methods.
     """
     services.check_recovered()
-    page = await services.history.restatements(from_date, to_date, after, limit)
+    page = await History(services.stores).restatements(from_date, to_date, after, limit)
     found = [state for each in page for state in _states(each)]
     return json_answer(RestatementsAnswer(restatements=found, next=page[-1].key if len(page) == limit else None))
 
@@ -142,16 +141,3 @@ def _states(restatement: Restatement) -> list[RestatementState]:
         )
         for method, change in sorted(restatement.changes.items())
     ]
-
-
-@router.get(
-    "/reconcile",
-    tags=["stats"],
-    response_model=ReconcileAnswer,
-    responses=_UNAVAILABLE,
-    summary="Whether sources, Redis and the archive agree to the row and the cent",
-)
-async def reconcile(services: ServicesDependency) -> Response:
-    """Reads everything that both stores hold."""
-    services.check_recovered()
-    return json_answer(await services.reconciliation.answer())

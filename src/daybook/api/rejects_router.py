@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
+from daybook.api.answers import json_answer
 from daybook.api.dependencies import ServicesDependency
-from daybook.api.exact_json import json_answer
-from daybook.api.rejects import JudgedReject
 from daybook.api.schemas import CorrectedBy, Detail, RejectsAnswer, RejectState
+from daybook.books.rejects import JudgedReject, Rejects
 
 router = APIRouter(prefix="/v1", tags=["imports"])
 
@@ -43,11 +43,12 @@ async def rejects(
     the reason, those that nobody has corrected yet: to be corrected and imported again.
     """
     services.check_recovered()
-    found = await services.rejects.source(source)
+    rejected = Rejects(services.stores)
+    found = await rejected.source(source)
     if format is RejectsFormat.CSV:
         headers = {"Content-Disposition": f'attachment; filename="rejects-{found.id}.csv"'}
-        return StreamingResponse(services.rejects.csv(found), media_type="text/csv", headers=headers)
-    page = await services.rejects.page(source, after, limit)
+        return StreamingResponse(rejected.csv(found), media_type="text/csv", headers=headers)
+    page = await rejected.page(source, after, limit)
     return json_answer(
         RejectsAnswer(
             source=found.id,

@@ -1,10 +1,12 @@
 """What the API answers, for its OpenAPI document."""
 
 from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
-from daybook.api.exact_json import Amount
+Amount = Annotated[Any, WithJsonSchema({"type": "number", "examples": [17587.95]})]
+"""In a schema: an exact JSON number, with as many decimals as it needs, two at least."""
 
 METHOD_TOTALS_EXAMPLE = {"apple_pay": 18536.58, "paypal": 17587.95}
 

@@ -1,11 +1,13 @@
-"""Health and imports."""
+"""`GET /livez`, `/readyz` and `/v1/imports`."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from daybook.api.dependencies import ServicesDependency
-from daybook.api.schemas import Alive, Detail, ImportsAnswer, Readiness
+from daybook.api.schemas import Alive, ControlTotals, Detail, ImportsAnswer, ImportState, Readiness
+from daybook.api.services import OK
+from daybook.domain.source import Source
 
 router = APIRouter()
 
@@ -24,14 +26,31 @@ async def livez() -> Alive:
 async def readyz(
     services: ServicesDependency, response: Response, verbose: Annotated[str | None, Query()] = None
 ) -> Readiness:
-    readiness = await services.readiness()
-    if not readiness.ready:
+    checks = await services.checks()
+    problems = {name: word for name, word in checks.items() if word != OK}
+    if problems:
         response.status_code = 503
-    if verbose is None:
-        readiness.checks = {name: word for name, word in readiness.checks.items() if word != "ok"}
-    return readiness
+    return Readiness(ready=not problems, checks=problems if verbose is None else checks)
 
 
 @router.get("/v1/imports", tags=["imports"], summary="How far every source is", responses={503: {"model": Detail}})
 async def imports(services: ServicesDependency) -> ImportsAnswer:
-    return await services.import_states()
+    sources = await services.stores.sources.all()
+    return ImportsAnswer(imports=[_state(source) for source in sources], problems=services.import_problems())
+
+
+def _state(source: Source) -> ImportState:
+    return ImportState(
+        source=source.id,
+        path=source.shown_path,
+        fingerprint=source.read.digest,
+        size=source.size,
+        read_bytes=source.read.offset,
+        rows=source.read.rows,
+        applied=source.applied_rows,
+        rejected=source.rejected_rows,
+        waiting=source.waiting,
+        state=source.state,
+        problem=source.problem,
+        control_totals=ControlTotals(**source.control_totals),
+    )

@@ -11,12 +11,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from daybook import lifespan, logs
 from daybook.domain.source import Source
 from daybook.errors import StoreUnavailableError
-from daybook.lifespan import Stores
-from daybook.pipeline.importer import BLOCK_BYTES, Importer
-from daybook.pipeline.stop import StopToken
-from daybook.pipeline.supervisor import Supervisor
+from daybook.importing.importer import BLOCK_BYTES, Importer
+from daybook.runtime.stop import StopToken
+from daybook.runtime.supervisor import Supervisor
 from daybook.settings import Settings
 from daybook.sources.files import locate
+from daybook.stores.stores import Stores
 
 _LOOK_SECONDS = 0.1
 _COLUMNS = (
@@ -45,7 +45,7 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
         lifespan.importing(settings, stores, complete=complete) as context,
     ):
         if sum(path.stat().st_size for path in paths) > BLOCK_BYTES:
-            context.folding.start()
+            context.pool.start()
         importers = {path: Importer(path, context) for path in paths}
         if stores.alone or not settings.embedded_redis:
             supervisor.start("lane", lifespan.make_lane(settings, stores).run)
@@ -103,7 +103,7 @@ async def _source(importer: Importer, stores: Stores) -> Source | None:
     if importer.source_id is None:
         return None
     try:
-        return await stores.registry.get(importer.source_id)
+        return await stores.sources.get(importer.source_id)
     except StoreUnavailableError:
         return None
 

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from daybook.api.rejects import Rejects
+from daybook.books.rejects import Rejects
+from daybook.books.verification import all_sources
 from daybook.cli.importing import import_all
-from daybook.cli.reporting import all_sources
-from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE
+from daybook.domain.reject import REJECTED_LINE, REJECTED_SOURCE
 from daybook.domain.source import Source
 from daybook.errors import ConfigurationError, SourceError
-from daybook.lifespan import Stores, open_stores
+from daybook.lifespan import open_stores
 from daybook.settings import Settings
 from daybook.sources.files import locate
 from daybook.sources.reader import BlockReader
+from daybook.stores.stores import Stores
 
 
 async def export(settings: Settings, name: str, output: Path | None) -> int:
@@ -24,7 +25,7 @@ async def export(settings: Settings, name: str, output: Path | None) -> int:
     """
     async with open_stores(settings, "daybook rejects export", share=True) as stores:
         source = await _find(stores, name)
-        rejects = Rejects(stores.hot, stores.archive, stores.registry)
+        rejects = Rejects(stores)
         if output is not None and _absolute(str(output)) == source.path:
             raise ConfigurationError(f"{output}: is the imported file itself")
         try:

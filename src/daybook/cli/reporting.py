@@ -8,10 +8,9 @@ from datetime import date
 from rich.console import Console
 from rich.table import Table
 
-from daybook.api.stats_service import Days, StatsService, render
+from daybook.books.totals import Days, read_totals, render
 from daybook.domain.money import format_units
-from daybook.domain.source import Source
-from daybook.lifespan import Stores, open_stores
+from daybook.lifespan import open_stores
 from daybook.settings import Settings
 
 _WIDEST = 1000
@@ -24,15 +23,7 @@ async def load_days(settings: Settings, first: date, last: date) -> Days:
     async with open_stores(settings, "daybook stats", share=True) as stores:
         if await stores.hot.state() is None and not await stores.archive.sources():
             return {}
-        return await StatsService(stores.hot, stores.archive).totals(first, last)
-
-
-async def all_sources(stores: Stores) -> list[Source]:
-    """In the order in which they became known, the queue's own last; of the archive while Redis was never used."""
-    if await stores.hot.state() is None:
-        return sorted((held.source for held in await stores.archive.sources()), key=lambda source: source.order)
-    queue = await stores.registry.queue_source()
-    return [*(await stores.registry.known()).sources, *([queue] if queue else ())]
+        return await read_totals(stores, first, last)
 
 
 def print_table(days: Days) -> None:

@@ -12,21 +12,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from daybook.api.rejects import Rejects
-from daybook.cli.reporting import all_sources, print_wide
-from daybook.cli.verification import Accounts, Difference, Verdict, compare_buckets, compare_source
-from daybook.domain.bucket import Bucket, BucketState
+from daybook.books.rejects import Rejects
+from daybook.books.verification import Difference, Verdict, compare_buckets, compare_source, read_accounts
+from daybook.cli.reporting import print_wide
 from daybook.domain.source import Source
-from daybook.errors import SourceError, StoreUnavailableError
-from daybook.lifespan import Stores, open_stores
+from daybook.errors import SourceError
+from daybook.lifespan import open_stores
 from daybook.settings import Settings
 from daybook.sources.files import locate
 from daybook.sources.identity import identify
 from daybook.sources.recount import Recount, recount
+from daybook.stores.stores import Stores
 
-_FIRST_DAY, _LAST_DAY = "0001-01-01", "9999-12-31"
-_TRIES, _PAUSE_SECONDS = 20, 0.25
-_REJECTS_PER_PAGE = 1000
 _COLUMNS = (
     TextColumn("{task.description}", markup=False),
     BarColumn(),
@@ -47,7 +44,7 @@ async def verify(settings: Settings, files: Sequence[Path]) -> bool:
     """
     paths = [path for file in files for path in locate(str(file))]
     async with open_stores(settings, "daybook verify", share=True) as stores:
-        accounts = await _accounts(stores)
+        accounts = await read_accounts(stores)
         chosen, verdict = await asyncio.to_thread(_choose, paths, accounts.sources)
         verified = []
         with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as progress:
@@ -74,26 +71,6 @@ async def verify(settings: Settings, files: Sequence[Path]) -> bool:
 def _recount(source: Source, recorded: Mapping[int, str], show: Callable[..., None]) -> Recount:
     path, end = Path(source.path), source.applied.offset
     return recount(path, end, recorded, lambda done: show(completed=done))
-
-
-async def _accounts(stores: Stores) -> Accounts:
-    """All that the stores hold, read while nothing was applied in between."""
-    for _ in range(_TRIES):
-        was_used = await stores.hot.state() is not None
-        before = await stores.hot.revision() if was_used else None
-        sources = await all_sources(stores)
-        hot = await _resident(stores) if was_used else {}
-        buckets = {bucket: held.state async for bucket, held in stores.archive.days(_FIRST_DAY, _LAST_DAY)}
-        archived = {held.source.id: held.source for held in await stores.archive.sources()}
-        if not was_used or before == await stores.hot.revision():
-            return Accounts(sources, archived, hot, buckets)
-        await asyncio.sleep(_PAUSE_SECONDS)
-    raise StoreUnavailableError("rows are applied all the time: try again when the imports rest")
-
-
-async def _resident(stores: Stores) -> dict[Bucket, BucketState]:
-    found = await stores.hot.read(await stores.hot.resident(_FIRST_DAY, _LAST_DAY))
-    return {bucket: held.state for bucket, held in found.items()}
 
 
 def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source], Verdict]:
@@ -136,13 +113,9 @@ def _identified(path: str, files: Sequence[Source]) -> Source | None:
 
 
 async def _recorded_rejects(stores: Stores, source: Source) -> dict[int, str]:
-    rejects = Rejects(stores.hot, stores.archive, stores.registry)
-    found: dict[int, str] = {}
-    after = 0
-    while page := await rejects.page(source.id, after, _REJECTS_PER_PAGE):
-        found |= {each.reject.line: each.reject.reason for each in page}
-        after = page[-1].reject.line
-    return found
+    """Return the reason of each rejected line."""
+    pages = Rejects(stores).pages(source.id)
+    return {each.reject.line: each.reject.reason async for page in pages for each in page}
 
 
 def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
@@ -155,8 +128,8 @@ def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
         )
         if found.offset < source.size:
             console.print(f"  up to byte {found.offset} of {source.size}: the rest is not applied yet", markup=False)
-        if found.kept_out:
-            console.print(f"  {found.kept_out} of the rejected ones break no rule by themselves", markup=False)
+        if found.refused:
+            console.print(f"  {found.refused} of the rejected ones break no rule by themselves", markup=False)
     for note in verdict.notes:
         console.print(note, markup=False)
     if not verdict.differences:

@@ -3,7 +3,13 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from daybook.domain.transaction import Transaction
+
 TYPES = ("deposits", "withdrawals")
+FIRST_DAY, LAST_DAY = "0001-01-01", "9999-12-31"
+"""The days of the calendar, both included."""
+DAYS_BEFORE_1970 = 719_163
+"""What turns a count of days since 1970-01-01 into `date.toordinal`."""
 
 
 class Bucket(NamedTuple):
@@ -34,6 +40,37 @@ class BucketState(NamedTuple):
 
     version: int
     cells: Cells
+
+    @property
+    def units(self) -> int:
+        """Sum of all cells, in units of 10^-8."""
+        return sum(cell.units for cell in self.cells.values())
+
+    @property
+    def transactions(self) -> int:
+        """Number of transactions in all cells."""
+        return sum(cell.transactions for cell in self.cells.values())
+
+    def is_ahead_of(self, archived: "BucketState | None") -> bool:
+        """Return whether the archive, which holds `archived`, still waits for this version."""
+        return archived is None or archived.version < self.version
+
+
+class HeldBucket(NamedTuple):
+    """A bucket as the store that answers for it holds it: Redis while it is resident, else the archive."""
+
+    state: BucketState
+    since: str = ""
+    """When it was last changed, as `clock.moment_text`; empty when nobody knows."""
+    resident: bool = False
+    """Redis holds it."""
+    closed: bool = False
+    """It left Redis for the archive before: each further change is a restatement."""
+
+
+def add_transaction(sums: Sums, row: Transaction) -> None:
+    """Add one transaction to `sums` in place."""
+    add_cells(sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
 
 
 def add_cells(sums: Sums, bucket: Bucket, cells: Iterable[tuple[str, Cell]]) -> None:

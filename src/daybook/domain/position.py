@@ -65,36 +65,3 @@ class Refused(msgspec.Struct, frozen=True):
     @staticmethod
     def from_json(text: bytes) -> "Refused":
         return msgspec.json.decode(text, type=Refused)
-
-
-class Reject(msgspec.Struct, frozen=True):
-    """A row that does not count, as it stood in its source: it breaks a rule, or there was no room for it."""
-
-    source: str
-    line: int
-    """Line number in the file, from 1; of the queue: number of the transaction, from 1."""
-    raw: str
-    """The row's text; bytes that are no UTF-8 stand as `\\xNN`; at most `RAW_LIMIT` characters."""
-    reason: str
-
-
-class Correction(msgspec.Struct, frozen=True):
-    """Which row takes the place of a rejected one: the first that did, unless it counts nowhere."""
-
-    source: str
-    line: int
-    """The rejected row, as its `Reject` names it."""
-    by_source: str
-    by_line: int
-    """The row that counts instead."""
-
-
-REJECTED_SOURCE, REJECTED_LINE = "rejected_source", "rejected_line"
-"""Columns of a file of corrections: which rejected row each of its rows takes the place of."""
-
-RAW_LIMIT = 4096
-
-
-def raw_text(raw: bytes) -> str:
-    """The row as text, without its line end, cut at `RAW_LIMIT`."""
-    return raw[: RAW_LIMIT + 2].rstrip(b"\r\n").decode("utf-8", "backslashreplace")[:RAW_LIMIT]

@@ -7,7 +7,8 @@ import msgspec
 
 from daybook.domain.bucket import TYPES
 from daybook.domain.money import format_units, parse_total
-from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE, Position, Refused
+from daybook.domain.position import Position, Refused
+from daybook.domain.reject import REJECTED_LINE, REJECTED_SOURCE
 
 HEAD_BYTES = 4096
 QUEUE_SOURCE = "queue"

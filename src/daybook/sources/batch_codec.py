@@ -1,4 +1,4 @@
-"""The queue element that the importer pushes: an Arrow IPC stream of one folded run of records.
+"""The queue element that the importer pushes: an Arrow IPC stream of the sums of a run of records.
 
 One row a cell: `Day`, `Type` (0 deposits, 1 withdrawals), `PaymentMethod` (index in the header's `methods`), the
 amount in units of 10^-8 as `High` * 2^32 + `Low`, and the number of `Transactions`. The schema's metadata hold the
@@ -15,12 +15,11 @@ import numpy as np
 from nanoarrow.ipc import InputStream, StreamWriter
 from numpy.typing import NDArray
 
-from daybook.domain.bucket import TYPES
+from daybook.domain.bucket import DAYS_BEFORE_1970, TYPES
 from daybook.domain.position import Position
 from daybook.domain.transaction import MAX_METHOD_LENGTH
-from daybook.sources.cell_columns import HIGH_OF_ONE, LOW, MAX_TRANSACTIONS, CellColumns
+from daybook.sources.columns.cells import HIGH_OF_ONE, LOW, MAX_TRANSACTIONS, CellColumns
 
-_DAYS_BEFORE_1970 = 719_163
 _LAST_DAY = 3_652_059
 """31 December 9999."""
 
@@ -56,7 +55,7 @@ _CHECKSUM_BYTES = 4
 
 def encode(header: BatchHeader, cells: CellColumns) -> bytes:
     header = msgspec.structs.replace(header, methods=cells.names)
-    columns = (cells.days - _DAYS_BEFORE_1970, *cells[2:])
+    columns = (cells.days - DAYS_BEFORE_1970, *cells[2:])
     schema = _SCHEMA.modify(metadata={_BATCH: msgspec.json.encode(header).decode()})
     children = [
         na.c_array_from_buffers(child, len(column), [None, np.ascontiguousarray(column, kind)])
@@ -82,7 +81,7 @@ def decode(element: bytes) -> Batch:
         # Foreign bytes: whatever the reader makes of them, they must not stop the queue.
         raise ValueError(f"not a batch: {error}") from error
     days, *others = columns
-    cells = CellColumns(header.methods, days + _DAYS_BEFORE_1970, *others)
+    cells = CellColumns(header.methods, days + DAYS_BEFORE_1970, *others)
     _check(cells)
     if not 0 <= header.start < header.end.offset:
         raise ValueError("batch has no place in its source")
@@ -104,7 +103,7 @@ def _read(content: bytes) -> tuple[BatchHeader, list[NDArray[np.int64]]]:
 
 
 def _check(cells: CellColumns) -> None:
-    """Raises ValueError where a batch cannot be one that was folded from valid rows."""
+    """Raises ValueError where a batch cannot be one that valid rows add up to."""
     if len({len(column) for column in cells[1:]}) != 1:
         raise ValueError("batch has columns of different lengths")
     good = (

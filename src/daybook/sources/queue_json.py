@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
+from daybook.domain.bucket import Sums, add_transaction
 from daybook.domain.money import parse_amount, parse_number
 from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
-from daybook.sources.cell_columns import CellColumns, empty, from_sums, joined
-from daybook.sources.fast_columns import fold_columns
+from daybook.sources.columns.cells import CellColumns, empty, from_sums, joined
+from daybook.sources.columns.sure_rows import sum_sure_rows
 from daybook.sources.records import Layout
 
 
@@ -20,8 +20,8 @@ class QueueTransaction(msgspec.Struct):
     Amount: msgspec.Raw
 
 
-class FoldedLines(NamedTuple):
-    """What lines of JSON add up to."""
+class JsonSums(NamedTuple):
+    """The sums of lines of JSON."""
 
     cells: CellColumns
     rejected: list[tuple[int, str]]
@@ -40,7 +40,7 @@ def lines_of(element: bytes) -> list[bytes]:
     return [line for line in element.split(b"\n") if line.strip()]
 
 
-def fold_lines(lines: Sequence[bytes]) -> FoldedLines:
+def sum_json_lines(lines: Sequence[bytes]) -> JsonSums:
     """Add lines up: the sure ones column by column, the others one by one through `parse_transaction`."""
     rows: list[str] = []
     index_of: list[int] = []
@@ -58,11 +58,11 @@ def fold_lines(lines: Sequence[bytes]) -> FoldedLines:
     if block.count(b"\n") != len(rows):
         doubtful = list(range(len(lines)))
     elif rows:
-        fast = fold_columns(block, _LAYOUT)
-        sure = fast.cells
-        doubtful = sorted(doubtful + [index_of[row] for row in fast.doubtful])
+        found = sum_sure_rows(block, _LAYOUT)
+        sure = found.cells
+        doubtful = sorted(doubtful + [index_of[row] for row in found.doubtful])
     rejected = list(_judge(lines, doubtful, sums))
-    return FoldedLines(joined([sure, from_sums(sums)]) if sums else sure, rejected)
+    return JsonSums(joined([sure, from_sums(sums)]) if sums else sure, rejected)
 
 
 def _decode(line: bytes) -> QueueTransaction | None:
@@ -74,12 +74,19 @@ def _decode(line: bytes) -> QueueTransaction | None:
 
 def _judge(lines: Sequence[bytes], doubtful: Sequence[int], sums: Sums) -> Iterator[tuple[int, str]]:
     for index in doubtful:
-        try:
-            row = parse_transaction(lines[index])
-        except (ValueError, ArithmeticError) as error:
-            yield index, str(error)
+        judged = judge_line(lines[index])
+        if isinstance(judged, Transaction):
+            add_transaction(sums, judged)
         else:
-            add_cells(sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
+            yield index, judged
+
+
+def judge_line(line: bytes) -> Transaction | str:
+    """Return the line's transaction, or the reason why it is rejected."""
+    try:
+        return parse_transaction(line)
+    except (ValueError, ArithmeticError) as error:
+        return str(error)
 
 
 def parse_transaction(line: bytes) -> Transaction:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daybook.domain.position import RAW_LIMIT
+from daybook.domain.reject import RAW_LIMIT
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
 from daybook.sources.records import EXPECTED_HEADER, MAX_RECORD_BYTES, Header, aligned_end, read_header

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from daybook.domain.money import parse_amount
-from daybook.domain.position import REJECTED_LINE, REJECTED_SOURCE
+from daybook.domain.reject import REJECTED_LINE, REJECTED_SOURCE
 from daybook.domain.source import name_rejected_rows
 from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
 from daybook.errors import SourceError
@@ -162,6 +162,16 @@ def _quoted(lines: list[bytes], index: int, *, final: bool) -> Record | None:
     except UnicodeDecodeError:
         return Record(raw, len(taken), None, "bytes are not UTF-8")
     return Record(raw, len(taken), fields)
+
+
+def judge(record: Record, layout: Layout) -> Transaction | str:
+    """Return the record's transaction, or the reason why it is rejected; a blank record is none of both."""
+    if record.fields is None:
+        return record.reason
+    try:
+        return parse_row(record.fields, layout)
+    except ValueError as error:
+        return str(error)
 
 
 def parse_row(fields: list[str], layout: Layout) -> Transaction:

@@ -5,30 +5,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
+from daybook.domain.bucket import Sums, add_transaction
 from daybook.domain.transaction import Transaction
 from daybook.errors import SourceError
 from daybook.sources.reader import BlockReader
-from daybook.sources.records import Layout, parse_row, records
+from daybook.sources.records import Layout, judge, records
 
 _BLOCK_BYTES = 4 << 20
 
 
 @dataclass
 class Recount:
-    """What the content before `offset` holds."""
+    """The sums of the content before `offset`."""
 
     offset: int = 0
     digest: str = ""
     rows: int = 0
     invalid_lines: set[int] = field(default_factory=set)
-    kept_out: int = 0
-    """Rows that break no rule by themselves and yet are not to be counted."""
+    refused: int = 0
+    """Rows that break no rule by themselves and do not count."""
     sums: Sums = field(default_factory=dict)
 
     @property
     def applied(self) -> int:
-        return self.rows - len(self.invalid_lines) - self.kept_out
+        return self.rows - len(self.invalid_lines) - self.refused
 
     def total(self, kind: str) -> int:
         """Units of `deposits` or `withdrawals`."""
@@ -45,8 +45,8 @@ class _Row(NamedTuple):
     """False for a blank line."""
 
 
-def recount(path: Path, end: int, kept_out: Container[int], on_bytes: Callable[[int], None]) -> Recount:
-    """Add a file up as far as the byte `end`; valid rows in the lines `kept_out` do not count.
+def recount(path: Path, end: int, refused: Container[int], on_bytes: Callable[[int], None]) -> Recount:
+    """Add a file up as far as the byte `end`; valid rows in the lines `refused` do not count.
 
     Blocks. Raises SourceError when it cannot be read, or holds no record that ends there.
     """
@@ -61,7 +61,7 @@ def recount(path: Path, end: int, kept_out: Container[int], on_bytes: Callable[[
         while found.offset < end and (block := reader.next_block(_BLOCK_BYTES)):
             hasher = block.hash_before.copy()
             for row in _rows(block.data, header.layout, line) if not block.overlong else [_overlong(line, block.size)]:
-                _count(found, row, kept_out)
+                _count(found, row, refused)
                 line += row.lines
                 found.offset += row.size
                 if found.offset >= end:
@@ -82,12 +82,8 @@ def recount(path: Path, end: int, kept_out: Container[int], on_bytes: Callable[[
 
 def _rows(data: bytes, layout: Layout, line: int) -> Iterator[_Row]:
     for record in records(data, final=True):
-        transaction = None
-        if record.fields is not None:
-            try:
-                transaction = parse_row(record.fields, layout)
-            except ValueError:
-                transaction = None
+        judged = judge(record, layout)
+        transaction = judged if isinstance(judged, Transaction) else None
         yield _Row(line + 1, record.lines, len(record.raw), transaction, is_row=not record.is_blank)
         line += record.lines
 
@@ -96,14 +92,13 @@ def _overlong(line: int, size: int) -> _Row:
     return _Row(line + 1, 1, size, None, is_row=True)
 
 
-def _count(found: Recount, row: _Row, kept_out: Container[int]) -> None:
+def _count(found: Recount, row: _Row, refused: Container[int]) -> None:
     if not row.is_row:
         return
     found.rows += 1
     if row.transaction is None:
         found.invalid_lines.add(row.line)
-    elif row.line in kept_out:
-        found.kept_out += 1
+    elif row.line in refused:
+        found.refused += 1
     else:
-        day, kind, method, units = row.transaction
-        add_cells(found.sums, Bucket(day, kind.plural), [(method, Cell(units, 1))])
+        add_transaction(found.sums, row.transaction)

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from daybook.clock import moment_text
-from daybook.domain.bucket import Bucket, BucketState
-from daybook.domain.position import Correction, Reject
+from daybook.domain.bucket import Bucket, BucketState, HeldBucket
+from daybook.domain.reject import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import Source
 
@@ -20,15 +20,9 @@ class ArchivedSource(NamedTuple):
     """Grows with every change in Redis; the archive never goes back to a lower one of the same snapshot."""
 
 
-class ArchivedBucket(NamedTuple):
-    state: BucketState
-    updated: datetime | None
-    """When it was last written; None when nobody knows."""
-
-    @property
-    def changed(self) -> str:
-        """As `clock.moment_text`; empty when nobody knows."""
-        return moment_text(self.updated) if self.updated else ""
+def archived_bucket(state: BucketState, updated: datetime | None) -> HeldBucket:
+    """Return a bucket as an archive holds it; `updated`: when it was last written, None when nobody knows."""
+    return HeldBucket(state, moment_text(updated) if updated else "", closed=True)
 
 
 class Snapshot(NamedTuple):
@@ -88,11 +82,11 @@ class Archive(Protocol):
         """
         ...
 
-    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, ArchivedBucket]:
+    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, HeldBucket]:
         """Those of the buckets that it holds, in full, in one query."""
         ...
 
-    def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, ArchivedBucket]]:
+    def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, HeldBucket]]:
         """All buckets of a range of days, both ends included, by day."""
         ...
 

@@ -1,5 +1,6 @@
-"""What one commit changes, and how `commit.lua` is told."""
+"""Commits: the one step in which elements leave the queue and their sums reach the buckets."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,11 +8,13 @@ import msgspec
 
 from daybook.domain.bucket import Bucket, BucketState
 from daybook.domain.money import format_units
-from daybook.domain.position import Position, Refused, Reject
+from daybook.domain.position import Position, Refused
+from daybook.domain.reject import Reject
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
+from daybook.errors import LaneLostError
 from daybook.stores import redis_keys
-from daybook.stores.connection import Argument
+from daybook.stores.connection import RedisConnection
 
 
 class LedgerMove(NamedTuple):
@@ -37,7 +40,7 @@ class BucketWrite(NamedTuple):
     changed: Sequence[str] | None = None
     """The payment methods whose totals are new; None: all of them, as when the bucket becomes resident by this."""
     closed: bool = False
-    """It had left Redis before."""
+    """It left Redis before."""
 
 
 class Commit(NamedTuple):
@@ -52,42 +55,82 @@ class Commit(NamedTuple):
     restatements: Sequence[Restatement] = ()
 
 
-def script_arguments(commit: Commit, token: str, queue_key: str) -> tuple[list[str], list[Argument]]:
-    """The script's keys and arguments, in the order that it documents."""
-    records = [msgspec.json.encode(record) for record in (*commit.rejects, *commit.restatements)]
-    keys = [
-        redis_keys.LANE, redis_keys.STATE, queue_key, redis_keys.VERSIONS, redis_keys.CHANGED,
-        redis_keys.DIRTY, redis_keys.RESIDENT, redis_keys.CHANGED_SOURCES, redis_keys.REJECTS,
-        redis_keys.RESTATEMENTS, redis_keys.CLOSED,
-        *(redis_keys.source(move.source) for move in commit.ledgers),
-    ]  # fmt: skip
-    arguments: list[Argument] = [
-        token, commit.sequence, commit.trim, commit.freed_bytes, sum(map(len, records)),
-        len(commit.ledgers), len(commit.buckets), len(commit.rejects), len(commit.restatements),
-    ]  # fmt: skip
-    for move in commit.ledgers:
-        position = move.position
-        arguments += [
-            move.source, move.expected, position.offset, position.to_json(), move.refused.to_json(),
-            int(move.moves_checkpoint),
-        ]  # fmt: skip
-    for write in commit.buckets:
-        keys += [redis_keys.totals(write.bucket), redis_keys.counts(write.bucket)]
-        arguments += _bucket_arguments(write)
-    return keys, [*arguments, *records]
+class Commits:
+    """The commits of one lane, which only the owner of its token can make."""
+
+    def __init__(self, redis: RedisConnection, queue_key: str) -> None:
+        self._redis, self._queue_key = redis, queue_key
+
+    async def sequence(self) -> int:
+        """Return the number of the last commit; 0 before the first."""
+        return int(await self._redis.command("HGET", redis_keys.LANE, "sequence") or 0)
+
+    async def commit(self, token: str, commit: Commit) -> list[Bucket]:
+        """Apply a commit exactly once. Call it again, unchanged, after a lost reply.
+
+        Returns the buckets that are not at their expected version; nothing is written then. None: it is committed,
+        now or by an earlier try. Raises LaneLostError.
+        """
+        answer = await self._redis.run(
+            "commit",
+            [
+                redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.VERSIONS, redis_keys.CHANGED,
+                redis_keys.DIRTY, redis_keys.RESIDENT, redis_keys.CLOSED, redis_keys.CHANGED_SOURCES,
+                redis_keys.REJECTS, redis_keys.RESTATEMENTS,
+            ],
+            token,
+            await asyncio.to_thread(encode, commit),
+        )  # fmt: skip
+        match answer[0]:
+            case b"ok" | b"done":
+                return []
+            case b"stale":
+                return [redis_keys.bucket_of(name.decode()) for name in answer[1:]]
+            case word:
+                raise LaneLostError(f"the queue's lane is lost: {word.decode()}")
 
 
-def _bucket_arguments(write: BucketWrite) -> list[Argument]:
+def encode(commit: Commit) -> bytes:
+    """Return the msgpack document that `commit.lua` reads."""
+    rejects, restatements = (
+        [msgspec.json.encode(record) for record in records] for records in (commit.rejects, commit.restatements)
+    )
+    return msgspec.msgpack.encode(
+        {
+            **redis_keys.PREFIXES,
+            "sequence": commit.sequence,
+            "trim": commit.trim,
+            "freed_bytes": commit.freed_bytes,
+            "ledgers": [_ledger(move) for move in commit.ledgers],
+            "buckets": [_bucket(write) for write in commit.buckets],
+            "rejects": rejects,
+            "restatements": restatements,
+            "record_bytes": sum(map(len, rejects)) + sum(map(len, restatements)),
+        }
+    )
+
+
+def _ledger(move: LedgerMove) -> dict[str, str | bytes | bool]:
+    return {
+        "source": move.source,
+        "expected": str(move.expected),
+        "offset": str(move.position.offset),
+        "position": move.position.to_json(),
+        "refused": move.refused.to_json(),
+        "moves_checkpoint": move.moves_checkpoint,
+    }
+
+
+def _bucket(write: BucketWrite) -> dict[str, str | int | bytes | bool | list[str]]:
     cells = write.state.cells
-    changed = cells if write.changed is None else write.changed
-    arguments: list[Argument] = [
-        redis_keys.bucket_name(write.bucket),
-        "" if write.expected is None else write.expected,
-        write.state.version,
-        len(changed),
-        msgspec.json.encode({method: cell.transactions for method, cell in cells.items()}),
-        int(write.closed),
-    ]
-    for method in changed:
-        arguments += (method, format_units(cells[method].units))
-    return arguments
+    totals: list[str] = []
+    for method in cells if write.changed is None else write.changed:
+        totals += (method, format_units(cells[method].units))
+    return {
+        "name": redis_keys.bucket_name(write.bucket),
+        "expected": "" if write.expected is None else str(write.expected),
+        "version": write.state.version,
+        "totals": totals,
+        "counts": msgspec.json.encode({method: cell.transactions for method, cell in cells.items()}),
+        "closed": write.closed,
+    }

@@ -1,12 +1,13 @@
 """The way to Redis: one client without retries of its own, the scripts, and what the server promises."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import hiredis
+import msgspec
 from redis.asyncio import Connection, ConnectionPool, Redis, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -19,7 +20,7 @@ from daybook.errors import ConfigurationError, RedisUnavailableError
 from daybook.failpoints import hit
 
 SCRIPTS = (
-    "acquire", "renew", "release", "register", "describe", "enqueue", "peek", "commit", "read",
+    "acquire", "renew", "release", "register", "update_source", "enqueue", "peek", "commit", "read",
     "snapshot", "settle", "evict", "restore",
 )  # fmt: skip
 
@@ -108,10 +109,12 @@ class RedisConnection:
     async def close(self) -> None:
         await self.client.aclose()
 
-    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+    async def run(self, script: str, keys: Sequence[str], *arguments: Argument | Mapping[str, Any]) -> Any:
+        """Run one of `SCRIPTS`. A mapping travels as a msgpack document, which the script reads by names."""
         hit("redis", script, "before")
+        packed = [msgspec.msgpack.encode(each) if isinstance(each, Mapping) else each for each in arguments]
         with translated():
-            answer = await self._scripts[script](keys=list(keys), args=list(arguments))
+            answer = await self._scripts[script](keys=list(keys), args=packed)
         hit("redis", script, "after")
         return answer
 

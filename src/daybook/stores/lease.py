@@ -20,7 +20,7 @@ class Lease:
 
         `steal` takes it from a living owner, who is then refused by every script.
         """
-        taken, value = await self._redis.run("acquire", self._keys, [self.token, self._milliseconds, int(steal)])
+        taken, value = await self._redis.run("acquire", self._keys, self.token, self._milliseconds, int(steal))
         if taken:
             self.epoch = value
             return 0.0
@@ -28,7 +28,7 @@ class Lease:
 
     async def renew(self) -> bool:
         """False when another owner has taken over."""
-        return bool(await self._redis.run("renew", self._keys, [self.token, self._milliseconds]))
+        return bool(await self._redis.run("renew", self._keys, self.token, self._milliseconds))
 
     async def release(self) -> None:
-        await self._redis.run("release", self._keys[:1], [self.token])
+        await self._redis.run("release", self._keys[:1], self.token)

@@ -24,13 +24,13 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from daybook.clock import utc_now
-from daybook.domain.bucket import Bucket
-from daybook.domain.position import Correction, Reject
+from daybook.domain.bucket import Bucket, HeldBucket
+from daybook.domain.reject import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import ConfigurationError, FencedError, IntegrityError, StoreUnavailableError
 from daybook.failpoints import hit
 from daybook.stores import mongo_schema as schema
-from daybook.stores.archive import ArchivedBucket, ArchivedSource, ArchiveState, Snapshot, Written
+from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written
 from daybook.stores.mongo_client import (
     Document,
     PacedWrites,
@@ -133,25 +133,25 @@ class MongoArchive:
                 inserted, updated = map(sum, zip((0, 0), *written, strict=True))
                 return Written(inserted, updated, len(snapshot.buckets) - inserted - updated)
 
-    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, ArchivedBucket]:
+    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, HeldBucket]:
         wanted = set(buckets)
         days = sorted({bucket.day for bucket in wanted})
-        found: dict[Bucket, ArchivedBucket] = {}
+        found: dict[Bucket, HeldBucket] = {}
         with translated():
             for first in range(0, len(days), _DAYS_PER_QUERY):
                 query = {"Date": {"$in": days[first : first + _DAYS_PER_QUERY]}}
                 async for document in self._collection(schema.AGGREGATES).find(query):
                     if (bucket := schema.bucket_of(document)) in wanted:
-                        found[bucket] = schema.archived_bucket(document)
+                        found[bucket] = schema.held_bucket(document)
         hit("mongo.load.done")
         return found
 
-    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, ArchivedBucket]]:
+    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, HeldBucket]]:
         query = {"Date": {"$gte": first_day, "$lte": last_day}}
         with translated():
             async with self._collection(schema.AGGREGATES).find(query) as cursor:
                 async for document in cursor.sort([("Date", 1), ("Type", 1)]):
-                    yield schema.bucket_of(document), schema.archived_bucket(document)
+                    yield schema.bucket_of(document), schema.held_bucket(document)
 
     async def sources(self) -> list[ArchivedSource]:
         with translated():

@@ -12,12 +12,12 @@ from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
-from daybook.domain.bucket import TYPES, Bucket, BucketState, Cell
+from daybook.domain.bucket import TYPES, Bucket, BucketState, Cell, HeldBucket
 from daybook.domain.money import DECIMALS, UNITS_PER_ONE, format_units, parse_total, units_of
-from daybook.domain.position import Correction, Reject
+from daybook.domain.reject import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import DaybookError, IntegrityError
-from daybook.stores.archive import ArchivedBucket, ArchivedSource, Snapshot
+from daybook.stores.archive import ArchivedSource, Snapshot, archived_bucket
 from daybook.stores.mongo_client import Document
 from daybook.stores.source_registry import pack_source, unpack_source
 
@@ -133,11 +133,11 @@ def bucket_of(document: Document) -> Bucket:
     return Bucket(document["Date"], document["Type"])
 
 
-def archived_bucket(document: Document) -> ArchivedBucket:
-    """With the state of `bucket_state`."""
+def held_bucket(document: Document) -> HeldBucket:
+    """Return the bucket with the state of `bucket_state`."""
     updated = document.get("LastUpdated")
     moment = updated.replace(tzinfo=UTC) if isinstance(updated, datetime) else None
-    return ArchivedBucket(bucket_state(document), moment)
+    return archived_bucket(bucket_state(document), moment)
 
 
 def bucket_state(document: Document) -> BucketState:

@@ -6,12 +6,16 @@ from daybook.domain.transaction import TransactionType
 TOTALS_PREFIX = "agg:"
 COUNTS_PREFIX = "count:"
 SOURCE_PREFIX = "daybook:source:"
+PREFIXES = {"totals_prefix": TOTALS_PREFIX, "counts_prefix": COUNTS_PREFIX, "source_prefix": SOURCE_PREFIX}
+"""For the scripts, which make the keys of buckets and sources from names."""
 
 LANE = "daybook:lane"
 """Hash: owner, epoch, sequence of the last commit."""
 LANE_LEASE = "daybook:lease:lane"
 STATE = "daybook:state"
-"""Hash: archive, snapshot, settled, restored, registry, queued_bytes, record_bytes. Absent: not restored yet."""
+"""Hash: archive, snapshot, settled, restored, registry (version of the list of sources), queued_bytes, record_bytes.
+Absent: not restored yet.
+"""
 VERSIONS = "daybook:versions"
 """Hash: bucket → version; a bucket is resident exactly when it has a field here."""
 ARCHIVED = "daybook:archived"

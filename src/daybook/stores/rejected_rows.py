@@ -3,16 +3,10 @@
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from daybook.domain.position import Correction
-from daybook.stores.archive import Archive
-from daybook.stores.both import fitting
-from daybook.stores.hot_aggregates import HotAggregates, Revision
-from daybook.stores.source_registry import SourceRegistry
-
-
-class RejectedRow(NamedTuple):
-    source: str
-    line: int
+from daybook.domain.reject import Correction, RejectedRow
+from daybook.stores.consistent_read import consistent_read
+from daybook.stores.redis_state import RedisState
+from daybook.stores.stores import Stores
 
 
 class Void(NamedTuple):
@@ -29,9 +23,7 @@ class Void(NamedTuple):
     """
 
 
-async def rejected_among(
-    rows: Iterable[RejectedRow], hot: HotAggregates, archive: Archive
-) -> tuple[set[RejectedRow], set[RejectedRow]]:
+async def rejected_among(rows: Iterable[RejectedRow], stores: Stores) -> tuple[set[RejectedRow], set[RejectedRow]]:
     """Those whose reject waits in Redis, and those that the archive has; one that moves meanwhile is in either."""
     by_source: dict[str, set[int]] = {}
     for row in rows:
@@ -40,27 +32,25 @@ async def rejected_among(
         return set(), set()
     waiting = {
         RejectedRow(reject.source, reject.line)
-        for reject in await hot.waiting_rejects()
+        for reject in await stores.hot.waiting_rejects()
         if reject.line in by_source.get(reject.source, ())
     }
     archived: set[RejectedRow] = set()
     for source, lines in by_source.items():
-        archived |= {RejectedRow(source, line) for line in await archive.rejected(source, lines)}
+        archived |= {RejectedRow(source, line) for line in await stores.archive.rejected(source, lines)}
     return waiting, archived
 
 
-async def void_among(
-    corrections: Collection[Correction], hot: HotAggregates, archive: Archive, registry: SourceRegistry
-) -> Void:
+async def void_among(corrections: Collection[Correction], stores: Stores) -> Void:
     """Raises RecoveringError while nobody can tell: a Redis that is not restored does not know its sources."""
     if not corrections:
         return Void(set(), set(), set())
-    before = await hot.revision()
+    before = await stores.hot.restored_state()
     by = {RejectedRow(each.by_source, each.by_line) for each in corrections}
-    waiting, archived = await rejected_among(by, hot, archive)
-    sources = {source: await registry.get(source) for source in {row.source for row in by}}
+    waiting, archived = await rejected_among(by, stores)
+    sources = {source: await stores.sources.get(source) for source in {row.source for row in by}}
     unknown = {identifier for identifier, source in sources.items() if source is None}
-    lost = await _not_archived(unknown, hot, archive, before) if unknown else unknown
+    lost = await _not_archived(unknown, stores, before) if unknown else unknown
     void = Void(set(), set(), set())
     for each in corrections:
         row = RejectedRow(each.by_source, each.by_line)
@@ -74,6 +64,6 @@ async def void_among(
     return void
 
 
-async def _not_archived(sources: set[str], hot: HotAggregates, archive: Archive, before: Revision) -> set[str]:
-    async with fitting(hot, archive, before):
-        return sources - {held.source.id for held in await archive.sources()}
+async def _not_archived(sources: set[str], stores: Stores, before: RedisState) -> set[str]:
+    async with consistent_read(stores, before):
+        return sources - {held.source.id for held in await stores.archive.sources()}

@@ -11,10 +11,11 @@ from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import RecoveringError
 from daybook.stores import redis_keys
 from daybook.stores.connection import Argument, RedisConnection, translated
+from daybook.stores.steady import read_steadily
 
 
 class KnownSources(NamedTuple):
-    registry: int
+    version: int
     """Grows with every new source and moved file; `register` compares it: no content is registered twice."""
     sources: list[Source]
     """In the order in which they became known."""
@@ -32,11 +33,13 @@ class SourceRegistry:
 
     async def known(self) -> KnownSources:
         """All files, of one moment of the registry; raises RecoveringError while Redis' state is not restored."""
-        while True:
-            before = await self._version()
-            found = await self._sources()
-            if before == await self._version():
-                return KnownSources(before.number, sorted(found, key=lambda source: source.order))
+        steady = await read_steadily(self._version, self._sources)
+        return KnownSources(steady.mark.number, sorted(steady.value, key=lambda source: source.order))
+
+    async def all(self) -> list[Source]:
+        """Return all sources in the order in which they became known, the queue's own last; raises RecoveringError."""
+        queue = await self.get(QUEUE_SOURCE)
+        return [*(await self.known()).sources, *([queue] if queue else ())]
 
     async def _sources(self) -> list[Source]:
         ids = await self._redis.command("SMEMBERS", redis_keys.SOURCES)
@@ -66,12 +69,8 @@ class SourceRegistry:
         found = await self._redis.command("HGET", redis_keys.source(source_id), "checkpoint")
         return None if found is None else int(found)
 
-    async def queue_source(self) -> Source | None:
-        """The pseudo-source of what other producers pushed; None before the first element."""
-        return await self.get(QUEUE_SOURCE)
-
-    async def register(self, source: Source, registry: int) -> bool:
-        """Make a source known; False when others became known meanwhile: identify again."""
+    async def register(self, source: Source, version: int) -> bool:
+        """Make a source known; False when others became known since `version`: identify the file again."""
         answer = await self._redis.run(
             "register",
             [
@@ -80,13 +79,13 @@ class SourceRegistry:
                 redis_keys.source(source.id),
                 redis_keys.CHANGED_SOURCES,
             ],
-            [source.id, registry, *_pairs(fields_of(source))],
+            {"source": source.id, "sources_version": str(version), "fields": pairs_of(fields_of(source))},
         )
         if answer[0] == b"recovering":
             raise RecoveringError("Redis' state is not restored yet")
         return bool(answer[0] == b"ok")
 
-    async def describe(
+    async def update(
         self,
         source_id: str,
         *,
@@ -106,9 +105,9 @@ class SourceRegistry:
         if untouched is not None:
             fields["untouched"] = msgspec.json.encode(untouched)
         await self._redis.run(
-            "describe",
+            "update_source",
             [redis_keys.STATE, redis_keys.source(source_id), redis_keys.CHANGED_SOURCES],
-            [source_id, int(path is not None), *_pairs(fields)],
+            {"source": source_id, "moved": path is not None, "fields": pairs_of(fields)},
         )
 
 
@@ -164,8 +163,9 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
     )
 
 
-def _pairs(fields: Mapping[str, Argument]) -> list[Argument]:
-    return [part for pair in fields.items() for part in pair]
+def pairs_of(fields: Mapping[str, Argument]) -> list[str | bytes]:
+    """Return a flat field/value list for `HSET`; numbers as texts, because Lua's are exact only below 2^53."""
+    return [part if isinstance(part, bytes) else str(part) for pair in fields.items() for part in pair]
 
 
 def pack_source(source: Source) -> bytes:

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import msgspec
 
-from daybook.domain.bucket import Bucket, BucketState, Cell
+from daybook.domain.bucket import Bucket, BucketState, Cell, HeldBucket
 from daybook.domain.money import format_units, parse_total
-from daybook.domain.position import Correction, Reject
+from daybook.domain.reject import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import ConfigurationError, FencedError, StoreUnavailableError
 from daybook.failpoints import hit
-from daybook.stores.archive import ArchivedBucket, ArchivedSource, ArchiveState, Snapshot, Written
+from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written, archived_bucket
 from daybook.stores.source_registry import pack_source, unpack_source
 
 _SCHEMA = """
@@ -127,10 +127,10 @@ class SqliteArchive:
 
         return await self._run(work)
 
-    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, ArchivedBucket]:
+    async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, HeldBucket]:
         wanted = list(buckets)
 
-        def work(connection: sqlite3.Connection) -> dict[Bucket, ArchivedBucket]:
+        def work(connection: sqlite3.Connection) -> dict[Bucket, HeldBucket]:
             rows = _select(connection, _CONTENT, wanted)
             found = {Bucket(day, kind): _archived(*content) for day, kind, *content in rows}
             hit("sqlite.load.done")
@@ -138,7 +138,7 @@ class SqliteArchive:
 
         return await self._run(work)
 
-    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, ArchivedBucket]]:
+    async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, HeldBucket]]:
         after: tuple[str, str] = (first_day, "")
         while True:
             rows = await self._run(
@@ -295,7 +295,7 @@ def _texts(state: BucketState) -> tuple[str, str]:
     return msgspec.json.encode(totals).decode(), msgspec.json.encode(counts).decode()
 
 
-def _archived(totals: str, counts: str, version: int, updated: str) -> ArchivedBucket:
+def _archived(totals: str, counts: str, version: int, updated: str) -> HeldBucket:
     count_of = _COUNTS.decode(counts)
     cells = {name: Cell(parse_total(total), count_of[name]) for name, total in _TOTALS.decode(totals).items()}
-    return ArchivedBucket(BucketState(version, cells), datetime.fromisoformat(updated))
+    return archived_bucket(BucketState(version, cells), datetime.fromisoformat(updated))

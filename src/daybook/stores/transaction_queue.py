@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from daybook.domain.position import RAW_LIMIT, Position, Reject
+from daybook.domain.position import Position
+from daybook.domain.reject import RAW_LIMIT, Reject
 from daybook.errors import RecoveringError
 from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection
@@ -24,8 +25,13 @@ Element = bytes | Oversized
 
 class QueueLimits(NamedTuple):
     elements: int
+    """In the queue at most; a batch waits above it."""
     queued_bytes: int
+    """Of the importer's batches in the queue."""
     reject_bytes: int
+    """Of rejects and restatements that wait for the archive."""
+    element_bytes: int = MAX_ELEMENT_BYTES
+    """Of one element; a larger one is answered as `Oversized`."""
 
 
 class Enqueued(NamedTuple):
@@ -63,12 +69,19 @@ class TransactionQueue:
                 redis_keys.CHANGED_SOURCES,
                 redis_keys.REJECTS,
             ],
-            [
-                source_id, start, end.offset, end.to_json(), element,
-                self._limits.elements, self._limits.queued_bytes, self._limits.reject_bytes,
-                sum(map(len, packed)), *packed,
-            ],
-        )  # fmt: skip
+            {
+                "source": source_id,
+                "expected": str(start),
+                "checkpoint": str(end.offset),
+                "position": end.to_json(),
+                "rejects": packed,
+                "reject_bytes": sum(map(len, packed)),
+                "max_elements": self._limits.elements,
+                "max_queued_bytes": self._limits.queued_bytes,
+                "max_reject_bytes": self._limits.reject_bytes,
+            },
+            element,
+        )
         match answer[0]:
             case b"ok":
                 return Enqueued(ok=True)
@@ -87,7 +100,7 @@ class TransactionQueue:
 
     async def peek(self, elements: int, total_bytes: int) -> list[Element]:
         """The oldest elements, oldest first; they stay in the queue until a commit trims them."""
-        found = await self._redis.run("peek", [self.key], [elements, total_bytes, MAX_ELEMENT_BYTES, RAW_LIMIT])
+        found = await self._redis.run("peek", [self.key], elements, total_bytes, self._limits.element_bytes, RAW_LIMIT)
         return [item if isinstance(item, bytes) else Oversized(*item) for item in found]
 
     async def length(self) -> int:

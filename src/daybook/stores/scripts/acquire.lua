@@ -1,12 +1,15 @@
--- Takes a lease and raises its epoch. KEYS: lease, holder. ARGV: token, ttl_ms, steal (0 or 1).
+-- Takes a lease and raises its epoch.
 -- Answers {1, epoch}, or {0, milliseconds until the present lease expires}.
-local present = redis.call('GET', KEYS[1])
-if present and present ~= ARGV[1] and ARGV[3] ~= '1' then
-  return {0, redis.call('PTTL', KEYS[1])}
+local lease, holder = unpack(KEYS)
+local token, milliseconds, steal = unpack(ARGV)
+
+local present = redis.call('GET', lease)
+if present and present ~= token and steal ~= '1' then
+  return {0, redis.call('PTTL', lease)}
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if redis.call('HGET', KEYS[2], 'owner') ~= ARGV[1] then
-  redis.call('HSET', KEYS[2], 'owner', ARGV[1])
-  redis.call('HINCRBY', KEYS[2], 'epoch', 1)
+redis.call('SET', lease, token, 'PX', milliseconds)
+if redis.call('HGET', holder, 'owner') ~= token then
+  redis.call('HSET', holder, 'owner', token)
+  redis.call('HINCRBY', holder, 'epoch', 1)
 end
-return {1, tonumber(redis.call('HGET', KEYS[2], 'epoch'))}
+return {1, tonumber(redis.call('HGET', holder, 'epoch'))}

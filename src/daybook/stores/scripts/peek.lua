@@ -1,25 +1,26 @@
--- The oldest elements, none of them removed. KEYS: queue.
--- ARGV: max elements, max bytes together, max bytes of one element, bytes shown of a larger one.
--- Answers the elements, oldest first, one at least if there is one; {length, beginning} for a larger one.
--- Looks at more elements at once as long as they are small.
-local limit, room, largest = tonumber(ARGV[1]), tonumber(ARGV[2]), 1
-local found, step = {}, 1
-while #found < limit do
-  local elements = redis.call('LRANGE', KEYS[1], -(#found + step), -(#found + 1))
+-- Answers the oldest elements, oldest first, one at least if there is one; none is removed. An element of more than
+-- `largest_bytes` is answered as {length, beginning}. Looks at more elements at once as long as they are small.
+local queue = KEYS[1]
+local most_elements, room, largest_bytes, shown_bytes = unpack(ARGV)
+most_elements, room, largest_bytes = tonumber(most_elements), tonumber(room), tonumber(largest_bytes)
+
+local found, step, longest = {}, 1, 1
+while #found < most_elements do
+  local elements = redis.call('LRANGE', queue, -(#found + step), -(#found + 1))
   for i = #elements, 1, -1 do
     local element = elements[i]
-    if #found == limit or (#found > 0 and #element > room) then
+    if #found == most_elements or (#found > 0 and #element > room) then
       return found
     end
-    room, largest = room - #element, math.max(largest, #element)
-    if #element > tonumber(ARGV[3]) then
-      element = {#element, string.sub(element, 1, tonumber(ARGV[4]))}
+    room, longest = room - #element, math.max(longest, #element)
+    if #element > largest_bytes then
+      element = {#element, string.sub(element, 1, tonumber(shown_bytes))}
     end
     found[#found + 1] = element
   end
   if #elements < step then
     break
   end
-  step = math.max(1, math.min(step * 2, 64, math.floor(room / largest)))
+  step = math.max(1, math.min(step * 2, 64, math.floor(room / longest)))
 end
 return found

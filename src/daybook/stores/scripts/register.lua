@@ -1,14 +1,16 @@
--- Makes a new source known. KEYS: state, sources, source, changed_sources.
--- ARGV: id, expected registry version, then field/value pairs.
+-- Makes a new source known.
 -- Answers {'ok'}, {'recovering'}, or {'changed'} when other sources became known since the caller looked.
-if redis.call('EXISTS', KEYS[1]) == 0 then
+local state, sources, source, changed_sources = unpack(KEYS)
+local new = cmsgpack.unpack(ARGV[1])
+
+if redis.call('EXISTS', state) == 0 then
   return {'recovering'}
 end
-if redis.call('HGET', KEYS[1], 'registry') ~= ARGV[2] then
+if redis.call('HGET', state, 'registry') ~= new.sources_version then
   return {'changed'}
 end
-local order = redis.call('HINCRBY', KEYS[1], 'registry', 1)
-redis.call('HSET', KEYS[3], 'order', order, 'revision', 1, unpack(ARGV, 3))
-redis.call('SADD', KEYS[2], ARGV[1])
-redis.call('SADD', KEYS[4], ARGV[1])
+local order = redis.call('HINCRBY', state, 'registry', 1)
+redis.call('HSET', source, 'order', order, 'revision', 1, unpack(new.fields))
+redis.call('SADD', sources, new.source)
+redis.call('SADD', changed_sources, new.source)
 return {'ok'}

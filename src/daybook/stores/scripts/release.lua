@@ -1,5 +1,7 @@
--- Gives a lease back, so that the next owner need not wait. KEYS: lease. ARGV: token.
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  return redis.call('DEL', KEYS[1])
+-- Gives a lease back, so that the next owner need not wait.
+local lease, token = KEYS[1], ARGV[1]
+
+if redis.call('GET', lease) == token then
+  return redis.call('DEL', lease)
 end
 return 0

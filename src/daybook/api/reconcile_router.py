@@ -1,0 +1,82 @@
+"""`GET /v1/reconcile`."""
+
+from fastapi import APIRouter, Response
+
+from daybook.api import schemas
+from daybook.api.answers import json_answer
+from daybook.api.dependencies import ServicesDependency
+from daybook.books.exact_json import number, number_of
+from daybook.books.reconciliation import BucketComparison, Comparison, is_balanced, reconcile
+from daybook.domain.bucket import BucketState
+from daybook.domain.source import Source
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get(
+    "/reconcile",
+    tags=["stats"],
+    response_model=schemas.ReconcileAnswer,
+    responses={503: {"model": schemas.Detail}},
+    summary="Whether sources, Redis and the archive agree to the row and the cent",
+)
+async def reconciliation(services: ServicesDependency) -> Response:
+    """Reads everything that both stores hold."""
+    services.check_recovered()
+    books = await reconcile(services.stores)
+    amounts = {kind: _amounts(comparison) for kind, comparison in books.amounts.items()}
+    return json_answer(
+        schemas.ReconcileAnswer(
+            balanced=books.balanced,
+            steady=books.steady,
+            waiting_elements=books.waiting_elements,
+            transactions=_transactions(books.transactions),
+            **amounts,
+            sources=[_account(source) for source in books.sources],
+            buckets=[_bucket(comparison) for comparison in books.buckets],
+            archived_buckets=books.archived_buckets,
+        )
+    )
+
+
+def _amounts(comparison: Comparison) -> schemas.Comparison:
+    return schemas.Comparison(
+        sources=number_of(comparison.sources),
+        buckets=number_of(comparison.buckets),
+        balanced=comparison.balanced,
+    )
+
+
+def _transactions(comparison: Comparison) -> schemas.Comparison:
+    return schemas.Comparison(
+        sources=number(str(comparison.sources)),
+        buckets=number(str(comparison.buckets)),
+        balanced=comparison.balanced,
+    )
+
+
+def _account(source: Source) -> schemas.SourceAccount:
+    return schemas.SourceAccount(
+        source=source.id,
+        path=source.shown_path,
+        rows=source.read.rows,
+        applied=source.applied_rows,
+        rejected=source.rejected_rows,
+        waiting=source.waiting,
+        balanced=is_balanced(source),
+        control_totals=schemas.ControlTotals(**source.control_totals),
+    )
+
+
+def _bucket(comparison: BucketComparison) -> schemas.BucketComparison:
+    return schemas.BucketComparison(
+        date=comparison.bucket.day,
+        type=comparison.bucket.type,
+        redis=_stored(comparison.redis),
+        archive=_stored(comparison.archive) if comparison.archive else None,
+        state=comparison.standing,
+    )
+
+
+def _stored(state: BucketState) -> schemas.StoredTotal:
+    return schemas.StoredTotal(version=state.version, amount=number_of(state.units), transactions=state.transactions)

@@ -1,0 +1,134 @@
+"""The books compared: every source's rows, every bucket in both stores, and the grand totals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from daybook.domain.bucket import FIRST_DAY, LAST_DAY, TYPES, Bucket, BucketState
+from daybook.domain.money import parse_total
+from daybook.domain.source import Source
+from daybook.stores.consistent_read import consistent_read
+from daybook.stores.steady import read_steadily
+from daybook.stores.stores import Stores
+
+_TRIES = 3
+
+
+class Standing(StrEnum):
+    """How a bucket in Redis stands to the archive's."""
+
+    SAME = "same"
+    AHEAD = "ahead"
+    """The next dump writes it."""
+    DIFFERENT = "different"
+    """The archive contradicts Redis."""
+
+
+@dataclass(frozen=True)
+class BucketComparison:
+    bucket: Bucket
+    redis: BucketState
+    archive: BucketState | None
+
+    @property
+    def standing(self) -> Standing:
+        if self.redis.is_ahead_of(self.archive):
+            return Standing.AHEAD
+        return Standing.SAME if self.archive == self.redis else Standing.DIFFERENT
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sum as the sources and as the buckets have it: transactions, or units of 10^-8."""
+
+    sources: int
+    buckets: int
+
+    @property
+    def balanced(self) -> bool:
+        return self.sources == self.buckets
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    steady: bool
+    """False: rows were applied while this was read."""
+    waiting_elements: int
+    sources: Sequence[Source]
+    transactions: Comparison
+    amounts: dict[str, Comparison]
+    """By type."""
+    buckets: Sequence[BucketComparison]
+    """All buckets that Redis holds."""
+    archived_buckets: int
+
+    @property
+    def balanced(self) -> bool:
+        return (
+            all(each.balanced for each in (self.transactions, *self.amounts.values()))
+            and all(map(is_balanced, self.sources))
+            and all(each.standing is not Standing.DIFFERENT for each in self.buckets)
+        )
+
+
+def is_balanced(source: Source) -> bool:
+    """Return whether its rows = applied + rejected + waiting, none of them negative."""
+    parts = source.applied_rows, source.rejected_rows, source.waiting
+    return source.read.rows == sum(parts) and min(parts) >= 0
+
+
+@dataclass
+class _Buckets:
+    """All buckets of both stores, added up."""
+
+    comparisons: list[BucketComparison] = field(default_factory=list)
+    units: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TYPES, 0))
+    transactions: int = 0
+    archived: int = 0
+
+    def count(self, bucket: Bucket, state: BucketState) -> None:
+        self.units[bucket.type] += state.units
+        self.transactions += state.transactions
+
+
+async def reconcile(stores: Stores) -> Reconciliation:
+    """Read everything that both stores hold; again, a few times, while rows are applied in between.
+
+    Raises StoreUnavailableError.
+    """
+
+    async def read() -> tuple[list[Source], _Buckets]:
+        return await stores.sources.all(), await _read_buckets(stores)
+
+    reading = await read_steadily(stores.hot.restored_state, read, tries=_TRIES)
+    sources, buckets = reading.value
+    return Reconciliation(
+        steady=reading.steady,
+        waiting_elements=await stores.queue.length(),
+        sources=sources,
+        transactions=Comparison(sum(source.applied_rows for source in sources), buckets.transactions),
+        amounts={
+            kind: Comparison(sum(parse_total(source.control_totals[kind]) for source in sources), buckets.units[kind])
+            for kind in TYPES
+        },
+        buckets=buckets.comparisons,
+        archived_buckets=buckets.archived,
+    )
+
+
+async def _read_buckets(stores: Stores) -> _Buckets:
+    found = _Buckets()
+    before = await stores.hot.restored_state()
+    resident = await stores.hot.read(await stores.hot.resident(FIRST_DAY, LAST_DAY))
+    compared: dict[Bucket, BucketState] = {}
+    async with consistent_read(stores, before):
+        async for bucket, archived in stores.archive.days(FIRST_DAY, LAST_DAY):
+            found.archived += 1
+            if bucket in resident:
+                compared[bucket] = archived.state
+            else:
+                found.count(bucket, archived.state)
+    for bucket, held in resident.items():
+        found.count(bucket, held.state)
+        found.comparisons.append(BucketComparison(bucket, held.state, compared.get(bucket)))
+    return found

@@ -1,0 +1,88 @@
+"""The rejected rows of a source, and what became of them."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+from daybook.books.reject_csv import RejectColumns, columns_of, csv_line
+from daybook.domain.reject import Correction, Reject, RejectedRow
+from daybook.domain.source import Source
+from daybook.errors import UnknownSourceError
+from daybook.stores.rejected_rows import void_among
+from daybook.stores.stores import Stores
+
+_PER_PAGE = 1000
+
+
+class JudgedReject(NamedTuple):
+    reject: Reject
+    correction: Correction | None
+    """The row that counts instead."""
+
+
+class Rejects:
+    """Reads Redis before the archive, so that nothing is missed that moves in between."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    async def source(self, source_id: str) -> Source:
+        """Raises UnknownSourceError, RecoveringError."""
+        found = await self._stores.sources.get(source_id)
+        if found is None:
+            await self._stores.sources.version()
+            raise UnknownSourceError(f"no source {source_id!r}")
+        return found
+
+    async def page(self, source_id: str, after_line: int, number: int) -> list[JudgedReject]:
+        """Return up to `number` rejects of a source after `after_line`, in line order."""
+        waiting = [
+            reject
+            for reject in await self._stores.hot.waiting_rejects()
+            if reject.source == source_id and reject.line > after_line
+        ]
+        archived = await self._stores.archive.rejects(source_id, after_line, number)
+        by_line = {reject.line: reject for reject in (*waiting, *archived)}
+        lines = sorted(by_line)[:number]
+        corrections = await self._standing(source_id, lines) if lines else {}
+        return [JudgedReject(by_line[line], corrections.get(line)) for line in lines]
+
+    async def pages(self, source_id: str) -> AsyncIterator[list[JudgedReject]]:
+        """Give all rejects of a source, in line order."""
+        after = 0
+        while page := await self.page(source_id, after, _PER_PAGE):
+            yield page
+            after = page[-1].reject.line
+
+    async def _standing(self, source_id: str, lines: list[int]) -> dict[int, Correction]:
+        """Corrections whose row counts, or is about to."""
+        found = await self._stores.archive.corrections(source_id, lines)
+        void = await void_among(found.values(), self._stores)
+        return {line: each for line, each in found.items() if each not in void.so_far | void.for_ever | void.unread}
+
+    async def csv(self, source: Source) -> AsyncIterator[str]:
+        """CSV text of the header, then of each reject that nobody has corrected."""
+        columns = columns_of(source)
+        yield csv_line(columns.header)
+        async for page in self.pages(source.id):
+            rejects = [each.reject for each in page if each.correction is None]
+            open_rows = await self._open_rows(source, columns, rejects)
+            for reject in rejects:
+                if reject.line in open_rows:
+                    yield csv_line(columns.row(reject, open_rows[reject.line]))
+
+    async def _open_rows(
+        self, source: Source, columns: RejectColumns, rejects: Sequence[Reject]
+    ) -> dict[int, RejectedRow]:
+        """By line: the row that a further correction takes the place of, where there is something left to correct.
+
+        Of a rejected correction it is the original one, as long as nobody has corrected that: never itself, or two
+        rows could take the place of one. Where it does not say which, the original's own source has it.
+        """
+        if not source.is_of_corrections:
+            return {reject.line: RejectedRow(source.id, reject.line) for reject in rejects}
+        originals = {reject.line: row for reject in rejects if (row := columns.corrects(reject))}
+        corrected: set[RejectedRow] = set()
+        for named in {row.source for row in originals.values()}:
+            lines = [row.line for row in originals.values() if row.source == named]
+            corrected |= {RejectedRow(named, line) for line in await self._standing(named, lines)}
+        return {line: row for line, row in originals.items() if row not in corrected}

@@ -1,0 +1,143 @@
+"""Files of corrections: each row takes the place of a rejected one, once, whichever file brings it first."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from daybook.domain.bucket import Sums, add_transaction
+from daybook.domain.reject import Correction, Reject, RejectedRow, raw_text
+from daybook.domain.transaction import Transaction
+from daybook.errors import RecoveringError
+from daybook.sources.columns.cells import from_sums
+from daybook.sources.records import Layout, Record, judge
+from daybook.sources.row_sums import RowSums
+from daybook.stores.rejected_rows import rejected_among, void_among
+from daybook.stores.stores import Stores
+
+_LINE_DIGITS = 18
+
+
+class _Row(NamedTuple):
+    record: Record
+    line: int
+    """In the file of corrections, from 1."""
+    transaction: Transaction | None
+    """None: it does not count."""
+    correction: Correction | None
+    problem: str
+    """Why it is rejected; empty while nothing speaks against it."""
+
+
+class Correcting:
+    """Asks the archive who corrects what."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    async def sum_records(
+        self, records: Sequence[Record], layout: Layout, source: str, lines_before: int
+    ) -> list[RowSums]:
+        """What whole records add up to; rejects have the lines of the source. A row that counts is a part of its own:
+        should it have no room, its line is known whatever has become of the file.
+
+        Raises StoreUnavailableError, also while a row that is named is not archived as rejected and may be so yet.
+        """
+        line, rows = lines_before, []
+        for record in records:
+            rows.append(_judged(record, layout, source, line + 1))
+            line += record.lines
+        rows = await self._claimed(await self._of_rejects(rows))
+        return [_row_sums(part, source) for part in _parts(rows)]
+
+    async def _of_rejects(self, rows: list[_Row]) -> list[_Row]:
+        """With a problem where the row names none that can be corrected.
+
+        Raises RecoveringError while only Redis knows a reject: a note in the archive must not speak of what a restore
+        may take back, and give to another row.
+        """
+        wanted = {RejectedRow(row.correction.source, row.correction.line) for row in rows if row.correction}
+        waiting, archived = await rejected_among(wanted, self._stores)
+        for row in sorted(waiting - archived):
+            raise RecoveringError(f"line {row.line} of source {row.source} is not archived as rejected yet")
+        problems = {row: f"source {row.source} has no rejected row in line {row.line}" for row in wanted - archived}
+        for row in archived:
+            source = await self._stores.sources.get(row.source)
+            if source is not None and source.is_of_corrections:
+                problems[row] = f"source {row.source} holds corrections itself: name the row that they were to correct"
+        return [
+            _rejected(row, problems[named])
+            if row.correction and (named := RejectedRow(row.correction.source, row.correction.line)) in problems
+            else row
+            for row in rows
+        ]
+
+    async def _claimed(self, rows: list[_Row]) -> list[_Row]:
+        """With a problem where another row has corrected the same one."""
+        wanted = [row.correction for row in rows if row.correction and not row.problem]
+        standing = await self._stores.archive.correct(wanted) if wanted else []
+        others = {held for held, own in zip(standing, wanted, strict=True) if held != own}
+        if void := await self._void(others):
+            standing = await self._stores.archive.correct(wanted, void)
+        held = iter(standing)
+        return [_after_claim(row, next(held)) if row.correction and not row.problem else row for row in rows]
+
+    async def _void(self, corrections: set[Correction]) -> set[Correction]:
+        """Those that give way. Raises RecoveringError while one may still turn out to be among them."""
+        void = await void_among(corrections, self._stores)
+        if void.so_far:
+            raise RecoveringError("a correction that had no room is not archived yet")
+        return void.for_ever
+
+
+def _parts(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    for counts, run in groupby(rows, lambda row: row.transaction is not None):
+        if counts:
+            yield from ([row] for row in run)
+        else:
+            yield list(run)
+
+
+def _row_sums(rows: Sequence[_Row], source: str) -> RowSums:
+    sums: Sums = {}
+    rejects: list[Reject] = []
+    for row in rows:
+        if row.transaction is not None:
+            add_transaction(sums, row.transaction)
+        elif row.problem:
+            rejects.append(Reject(source, row.line, raw_text(row.record.raw), row.problem))
+    lines, size = sum(row.record.lines for row in rows), sum(len(row.record.raw) for row in rows)
+    return RowSums(from_sums(sums), rejects, sum(not row.record.is_blank for row in rows), lines, size)
+
+
+def _judged(record: Record, layout: Layout, source: str, line: int) -> _Row:
+    judged = judge(record, layout)
+    if isinstance(judged, str):
+        return _Row(record, line, None, None, judged)
+    try:
+        return _Row(record, line, judged, _correction(record.fields or [], layout, source, line), "")
+    except ValueError as error:
+        return _Row(record, line, None, None, str(error))
+
+
+def _correction(fields: list[str], layout: Layout, source: str, line: int) -> Correction:
+    assert layout.rejected is not None
+    rejected_source, rejected_line = (fields[column].strip() for column in layout.rejected)
+    if not rejected_source or not (rejected_line.isdecimal() and rejected_line.isascii()):
+        raise ValueError("rejected_source and rejected_line do not name a row")
+    if len(rejected_line) > _LINE_DIGITS or int(rejected_line) == 0:
+        raise ValueError("rejected_line is no line number")
+    return Correction(rejected_source, int(rejected_line), source, line)
+
+
+def _after_claim(row: _Row, standing: Correction) -> _Row:
+    if standing == row.correction:
+        return row
+    problem = (
+        f"line {standing.line} of source {standing.source} is corrected already: "
+        f"by line {standing.by_line} of source {standing.by_source}"
+    )
+    return _rejected(row, problem)
+
+
+def _rejected(row: _Row, problem: str) -> _Row:
+    return row._replace(transaction=None, problem=problem)

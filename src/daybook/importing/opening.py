@@ -1,0 +1,110 @@
+"""Finds out which source a file is, and opens it at that source's checkpoint."""
+
+import asyncio
+import hashlib
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from daybook.domain.source import Source, Stat
+from daybook.failpoints import hit
+from daybook.sources.identity import Identity, identify
+from daybook.sources.reader import BlockReader
+from daybook.sources.records import Header
+from daybook.stores.source_registry import SourceRegistry
+
+log = structlog.get_logger("importer")
+
+
+class Found(NamedTuple):
+    """What a file is. Without a source: nothing that can be read yet."""
+
+    stat: Stat
+    source: Source | None = None
+    reader: BlockReader | None = None
+    """At the source's checkpoint; None when there is nothing to read here."""
+    header: Header | None = None
+
+
+async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) -> Found:
+    """Identify the file; register new content as a new source; open what is not read to its end.
+
+    Raises SourceError for a file that cannot be imported as it is.
+    """
+    while True:
+        known = await sources.known()
+        identity = await asyncio.to_thread(identify, path, known.sources)
+        hit("file.identified")
+        source = identity.source
+        if source is not None and source.path != str(path):
+            if not identity.moved:
+                return Found(identity.stat, source)
+            log.info("moved", source=source.id, was=source.path, file=str(path))
+            await sources.update(source.id, path=str(path))
+            continue
+        if identity.waits:
+            return Found(identity.stat)
+        if source is not None and source.untouched == identity.stat and source.read.offset >= source.size:
+            return Found(identity.stat, source)
+        found = await asyncio.to_thread(_open, path, identity, complete)
+        hit("file.opened")
+        if source is None and found.header is not None:
+            new = _new_source(path, identity, found.header)
+            registered = False
+            try:
+                registered = await sources.register(new, known.version)
+            finally:
+                if not registered and found.reader is not None:
+                    found.reader.close()
+            if not registered:
+                continue
+            _tell_new(path, new, identity)
+            await _note_replaced(identity, sources)
+            return found._replace(source=new)
+        return found
+
+
+def _open(path: Path, identity: Identity, complete: bool) -> Found:
+    reader = BlockReader(path, complete=complete)
+    try:
+        header = reader.header()
+        if header is None:
+            reader.close()
+            return Found(identity.stat, identity.source)
+        if identity.source is not None:
+            reader.skip_to(identity.source.read.offset, identity.source.read.digest)
+    except BaseException:
+        reader.close()
+        raise
+    return Found(identity.stat, identity.source, reader, header)
+
+
+def _new_source(path: Path, identity: Identity, header: Header) -> Source:
+    fingerprint = hashlib.sha256(identity.head).hexdigest()[:12]
+    return Source(
+        id=f"{fingerprint}-{secrets.token_hex(4)}",
+        path=str(path),
+        head=identity.head,
+        size=identity.size,
+        columns=header.names,
+    )
+
+
+async def _note_replaced(identity: Identity, sources: SourceRegistry) -> None:
+    old = identity.replaces
+    if old is not None and old.read.offset < old.size:
+        problem = f"{old.path}: replaced by another file before it was read to its end"
+        await sources.update(old.id, problem=problem)
+
+
+def _tell_new(path: Path, source: Source, identity: Identity) -> None:
+    if identity.replaces is not None:
+        log.warning(
+            "the file was replaced by another one; it is a new source",
+            file=str(path),
+            source=source.id,
+            replaces=identity.replaces.id,
+        )
+    log.info("import begins", file=str(path), source=source.id, bytes=source.size)

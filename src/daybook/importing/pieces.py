@@ -1,0 +1,158 @@
+"""From a file's blocks to the pieces that are queued one by one: in order, read and added up ahead."""
+
+import asyncio
+import hashlib
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from itertools import islice
+from typing import NamedTuple
+
+from daybook.domain.position import Position
+from daybook.failpoints import hit
+from daybook.importing.correcting import Correcting
+from daybook.importing.summing_pool import SummingPool
+from daybook.sources.columns.cells import empty
+from daybook.sources.pacing import paced
+from daybook.sources.reader import Block, BlockReader
+from daybook.sources.records import Header, records
+from daybook.sources.row_sums import Limits, RowSums, overlong
+
+_BLOCKS_AHEAD = 3
+
+
+class Piece(NamedTuple):
+    """What becomes one queue element."""
+
+    sums: RowSums
+    digest: str
+    """SHA-256 of the source's content up to the piece's end."""
+    pause_seconds: float = 0.0
+    """To wait after it is queued."""
+
+
+class Pieces(NamedTuple):
+    """How a file is cut into pieces; nothing of it changes while the file is read."""
+
+    reader: BlockReader
+    header: Header
+    source: str
+    limits: Limits
+    slots: asyncio.Semaphore
+    """Blocks in memory at once, over all files."""
+    block_bytes: int
+    pool: SummingPool
+    correcting: Correcting
+
+    async def sum_block(self, block: Block, stopped: threading.Event) -> list[Piece]:
+        """With lines as if the block were the whole source. Once `stopped` is set, nobody wants the answer."""
+        if block.overlong:
+            return [Piece(overlong(block.data, block.size, self.source), block.digest)]
+        hit("file.block")
+        sums = await self.pool.sum_block(block.data, self.header.layout, self.source, self.limits, stopped)
+        hit("file.summed")
+        if stopped.is_set():
+            return []
+        if sum(part.size for part in sums) != block.size:
+            raise AssertionError("the sums do not cover the whole block")
+        if len(sums) == 1:
+            return [Piece(sums[0], block.digest)]
+        return await asyncio.to_thread(_pieces, block.data, block.hash_before, sums)
+
+    async def after(self, position: Position, speed: float) -> AsyncGenerator[Piece, None]:
+        """All whole records that are there now after a position; the first piece of a file is its header."""
+        line = position.line
+        if position.offset == 0:
+            digest = await asyncio.to_thread(self.reader.pass_header, self.header.size)
+            hit("file.header")
+            line = self.header.lines
+            yield Piece(RowSums(empty(), [], rows=0, lines=line, size=self.header.size), digest)
+        if self.header.layout.rejected:
+            async with aclosing(self._corrections(line)) as corrections:
+                async for piece in corrections:
+                    yield piece
+            return
+        paces = speed > 0 and self.header.layout.sleep_ms is not None
+        async with aclosing(self._at_pace(speed) if paces else self._at_full_speed()) as pieces:
+            async for piece in pieces:
+                yield piece._replace(sums=piece.sums.after_lines(line))
+                line += piece.sums.lines
+
+    async def _at_full_speed(self) -> AsyncGenerator[Piece, None]:
+        """All whole records that are there now; the next blocks are read and added up meanwhile."""
+        ahead: deque[asyncio.Future[list[Piece]]] = deque()
+        at_end, stopped = False, threading.Event()
+        try:
+            while True:
+                while not at_end and len(ahead) < _BLOCKS_AHEAD and (not ahead or not self.slots.locked()):
+                    block = await self._next_block()
+                    if block is None:
+                        at_end = True
+                    else:
+                        ahead.append(asyncio.ensure_future(self.sum_block(block, stopped)))
+                if not ahead:
+                    return
+                for piece in await ahead[0]:
+                    yield piece
+                ahead.popleft()
+                self.slots.release()
+        finally:
+            stopped.set()
+            for summing in ahead:
+                summing.cancel()
+                self.slots.release()
+
+    async def _corrections(self, line: int) -> AsyncGenerator[Piece, None]:
+        """All whole records that are there now, few at once: each has to be compared with a rejected row."""
+        at_once = min(self.limits.buckets, self.limits.rejects)
+        while block := await asyncio.to_thread(self.reader.next_block, 1):
+            if block.overlong:
+                yield Piece(overlong(block.data, block.size, self.source).after_lines(line), block.digest)
+                line += 1
+                continue
+            running, found = block.hash_before.copy(), records(block.data, final=True)
+            while some := await asyncio.to_thread(lambda found=found: list(islice(found, at_once))):  # type: ignore[misc]
+                data = b"".join(record.raw for record in some)
+                sums = await self.correcting.sum_records(some, self.header.layout, self.source, line)
+                for piece in _pieces(data, running, sums):
+                    yield piece
+                running.update(data)
+                line += sum(record.lines for record in some)
+
+    async def _next_block(self) -> Block | None:
+        """The next block, which holds a slot until it is queued."""
+        await self.slots.acquire()
+        block = None
+        try:
+            block = await asyncio.to_thread(self.reader.next_block, self.block_bytes)
+        finally:
+            if block is None:
+                self.slots.release()
+        return block
+
+    async def _at_pace(self, speed: float) -> AsyncGenerator[Piece, None]:
+        """All whole records that are there now, each with the pause that its rows ask for."""
+        while block := await asyncio.to_thread(self.reader.next_block, 1):
+            if block.overlong:
+                yield (await self.sum_block(block, threading.Event()))[0]
+                continue
+            running = block.hash_before.copy()
+            dues = paced(block.data, self.header.layout, speed)
+            while due := await asyncio.to_thread(next, dues, None):
+                before = running.copy()
+                running.update(due.data)
+                part = Block(due.data, len(due.data), running.hexdigest(), before)
+                *first, last = await self.sum_block(part, threading.Event())
+                for piece in first:
+                    yield piece
+                yield last._replace(pause_seconds=due.pause_seconds)
+
+
+def _pieces(data: bytes, hash_before: "hashlib._Hash", sums: list[RowSums]) -> list[Piece]:
+    pieces, start, running = [], 0, hash_before.copy()
+    for part in sums:
+        running.update(data[start : start + part.size])
+        start += part.size
+        pieces.append(Piece(part, running.hexdigest()))
+    return pieces

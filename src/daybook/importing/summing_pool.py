@@ -1,0 +1,167 @@
+"""Adds blocks up in processes of their own: several at once, and the event loop keeps the interpreter to itself."""
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from itertools import count
+from typing import Self, cast
+
+import structlog
+
+from daybook.importing.summing_worker import READY, Answer, Task
+from daybook.sources.records import Layout
+from daybook.sources.row_sums import Limits, RowSums, sum_rows_within
+
+log = structlog.get_logger("summing")
+
+WORTH_A_PROCESS = 2 << 20
+"""Bytes of a block; a smaller one is added up before it would have been passed on."""
+_MOST_WORKERS = 4
+_MOST_DEATHS = 3
+_PIPE_BYTES = 1 << 20
+_numbers = count(1)
+
+
+class WorkerError(Exception):
+    """A worker process died; what it was asked can be asked again anywhere."""
+
+
+class SummingWorker:
+    """One process, for one task at a time."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "daybook.importing.summing_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._tasks, self._answers = self._process.stdin, self._process.stdout
+        _widen(self._tasks.fileno())
+
+    def wait_until_ready(self) -> bool:
+        """Blocks; False when it died instead."""
+        return self._answers.read(1) == READY
+
+    def sum_block(self, task: Task) -> list[RowSums]:
+        """Blocks. Raises WorkerError."""
+        try:
+            pickle.dump(task, self._tasks, protocol=5)
+            self._tasks.flush()
+            number, sums = cast(Answer, pickle.load(self._answers))  # noqa: S301 - from a process of our own
+        except Exception as error:
+            raise WorkerError(str(error) or "its output ended") from error
+        if number != task.number:
+            raise WorkerError("it answered another task")
+        return sums
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._tasks, self._answers):
+            with suppress(OSError):
+                pipe.close()
+
+
+class SummingPool:
+    """Adds blocks up: large ones in worker processes, if there are processors for them.
+
+    The workers start with the first large block, or at `start()`. A block whose worker dies is added up in a
+    thread of this process.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        """As many workers as this process may use processors, 4 at most; none for a single processor."""
+        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._wanted = workers if workers is not None else (min(processors, _MOST_WORKERS) if processors > 1 else 0)
+        self._workers: set[SummingWorker] = set()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._idle: asyncio.Queue[SummingWorker | None] = asyncio.Queue()
+        """None: there are no workers any more; whoever takes it puts it back."""
+        self._deaths = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._wanted = 0
+        for worker in list(self._workers):
+            await asyncio.to_thread(worker.kill)
+        await asyncio.gather(*self._starting)
+
+    def start(self) -> None:
+        """Does not wait for the workers."""
+        while len(self._workers) < self._wanted:
+            try:
+                worker = SummingWorker()
+            except OSError as error:
+                self._do_without(str(error))
+                return
+            self._workers.add(worker)
+            starting = asyncio.create_task(self._get_ready(worker))
+            self._starting.add(starting)
+            starting.add_done_callback(self._starting.discard)
+
+    async def _get_ready(self, worker: SummingWorker) -> None:
+        if await asyncio.to_thread(worker.wait_until_ready):
+            self._idle.put_nowait(worker)
+        elif self._wanted:
+            await self._bury(worker, "it did not start")
+
+    async def sum_block(
+        self, block: bytes, layout: Layout, source: str, limits: Limits, stopped: threading.Event
+    ) -> list[RowSums]:
+        """As `sum_rows_within`."""
+        if self._wanted and len(block) >= WORTH_A_PROCESS:
+            self.start()
+            worker = await self._idle.get()
+            if worker is not None:
+                try:
+                    return await self._ask(worker, Task(next(_numbers), block, layout, source, limits))
+                except WorkerError as error:
+                    await self._bury(worker, str(error))
+            else:
+                self._idle.put_nowait(None)
+        return await asyncio.to_thread(sum_rows_within, block, layout, source, limits, stopped)
+
+    async def _ask(self, worker: SummingWorker, task: Task) -> list[RowSums]:
+        """A cancelled caller leaves the worker busy until it has answered."""
+        asking = asyncio.ensure_future(asyncio.to_thread(worker.sum_block, task))
+        asking.add_done_callback(lambda done: None if _failed(done) else self._idle.put_nowait(worker))
+        return await asyncio.shield(asking)
+
+    async def _bury(self, worker: SummingWorker, reason: str) -> None:
+        """Start another one in its place, unless too many have died."""
+        self._workers.discard(worker)
+        await asyncio.to_thread(worker.kill)
+        if not self._wanted:
+            return
+        self._deaths += 1
+        log.warning("a summing worker died; its block is added up here", reason=reason, deaths=self._deaths)
+        if self._deaths < _MOST_DEATHS:
+            self.start()
+        else:
+            self._do_without("too many have died")
+
+    def _do_without(self, reason: str) -> None:
+        log.warning("no summing workers from now on: imports are slower", reason=reason)
+        self._wanted = 0
+        self._idle.put_nowait(None)
+
+
+def _failed(done: "asyncio.Future[list[RowSums]]") -> bool:
+    return done.cancelled() or done.exception() is not None
+
+
+def _widen(pipe: int) -> None:
+    """Fewer turns between writer and reader, where the system can."""
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl  # noqa: PLC0415 - not on every system
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

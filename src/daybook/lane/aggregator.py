@@ -1,0 +1,234 @@
+"""Takes the oldest elements of the queue, adds them up, and commits the new totals."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from daybook.clock import moment_text, utc_now
+from daybook.domain.bucket import Bucket, BucketState, Cell, HeldBucket
+from daybook.domain.position import Position, Refused
+from daybook.domain.restatement import Restatement
+from daybook.domain.source import QUEUE_SOURCE
+from daybook.errors import LaneLostError, RedisUnavailableError, SourceError
+from daybook.lane.element_reader import Applied, Changes, ElementReader, is_json
+from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets, without
+from daybook.lane.restating import restatements
+from daybook.runtime.loop import repeat
+from daybook.runtime.stop import StopToken
+from daybook.sources.batch_codec import decode
+from daybook.stores.commit import BucketWrite, Commit, LedgerMove
+from daybook.stores.stores import Stores
+from daybook.stores.transaction_queue import Element
+
+log = structlog.get_logger("aggregator")
+
+_ELEMENTS_PER_COMMIT = 16000
+_BYTES_PER_COMMIT = 16 << 20
+_SINGLY_AFTER_REFUSAL = 64
+"""A batch with rows that have no room is seldom alone, and is applied alone."""
+_NOTHING = Cell(0, 0)
+_EMPTY = HeldBucket(BucketState(0, {}))
+
+
+class Room(Protocol):
+    async def make_room(self, buckets: int, needed: Iterable[Bucket]) -> None:
+        """Evict until `buckets` further ones fit, none of the needed; raises StoreUnavailableError."""
+        ...
+
+    async def make_room_for_records(self) -> None:
+        """Archive the waiting rejects and restatements when they are at their limit; raises StoreUnavailableError."""
+        ...
+
+
+class Aggregator:
+    """The one consumer of a lane. It keeps absolute totals in memory, which is safe under the lane's fence:
+    a commit names the version that each bucket must have in Redis.
+
+    LaneLostError and RedisUnavailableError leave it: the lane has to be acquired again, with a new object.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        room: Room,
+        *,
+        token: str,
+        max_buckets: int,
+        max_methods: int,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._stores, self._room = stores, room
+        self._token, self._clock = token, clock
+        self._max_buckets, self._max_methods = max_buckets, max_methods
+        self._held: dict[Bucket, HeldBucket] = {}
+        self._ledgers: dict[str, Position] = {}
+        self._refused: dict[str, Refused] = {}
+        self._sequence: int | None = None
+        self._one_by_one = False
+        self._singly = 0
+
+    async def run(self, stop: StopToken, wait_seconds: float) -> None:
+        async def step() -> float:
+            if await self.aggregate_once() == 0:
+                await stop.or_stop(self._stores.queue.wait(wait_seconds))
+            return 0.0
+
+        async def tell(error: Exception, seconds: float) -> None:
+            self._one_by_one = True
+            log.warning("waiting for the archive", reason=str(error), seconds=seconds)
+
+        await repeat(step, stop, tell, raised=(RedisUnavailableError,))
+
+    async def aggregate_once(self) -> int:
+        """Apply the oldest elements in one commit; how many left the queue."""
+        limit = 1 if self._one_by_one or self._singly else _ELEMENTS_PER_COMMIT
+        elements = await self._stores.queue.peek(limit, _BYTES_PER_COMMIT)
+        if not elements:
+            return 0
+        done = await self._aggregate(elements)
+        self._one_by_one, self._singly = False, max(0, self._singly - 1)
+        return done
+
+    async def _aggregate(self, elements: Sequence[Element]) -> int:
+        applied = await self._apply(elements)
+        await self._hold(applied.changes)
+        refused: RefusedMethods = {}
+        if full := self._full(applied.changes):
+            if applied.elements > (together := _of_one_kind(elements)):
+                self._singly = _SINGLY_AFTER_REFUSAL if together == 1 else 0
+                return await self._aggregate(elements[:together])
+            refused = await self._refuse(applied, full, elements)
+        await self._commit(applied, refused)
+        return applied.elements
+
+    async def _apply(self, elements: Sequence[Element]) -> Applied:
+        """Read elements in a thread, with the ledgers of the sources that they speak of."""
+        while True:
+            applied = await asyncio.to_thread(
+                ElementReader(self._ledgers, max(1, self._max_buckets // 2)).apply, elements
+            )
+            if not applied.unknown_sources:
+                return applied
+            for identifier in applied.unknown_sources:
+                source = await self._stores.sources.get(identifier)
+                self._refused[identifier] = source.refused if source else Refused()
+                if source is not None or identifier == QUEUE_SOURCE:
+                    self._ledgers[identifier] = source.applied if source else Position()
+                else:
+                    self._ledgers[identifier] = Position(offset=-1)
+
+    def _full(self, changes: Changes) -> dict[Bucket, set[str]]:
+        return full_buckets(changes, {bucket: self._held[bucket].state for bucket in changes}, self._max_methods)
+
+    async def _refuse(
+        self, applied: Applied, full: dict[Bucket, set[str]], elements: Sequence[Element]
+    ) -> RefusedMethods:
+        """Turn the rows without room into rejects, of one batch or a run of JSON."""
+        limit = MethodLimit(full, self._max_methods)
+        taken = [element for element in elements[: applied.elements] if isinstance(element, bytes)]
+        ((name, before),) = ((source, self._ledgers[source]) for source in applied.ledgers)
+        if name == QUEUE_SOURCE:
+            rows = await asyncio.to_thread(limit.of_queue, taken, before.rows)
+        else:
+            batch, source = await asyncio.to_thread(decode, taken[0]), await self._stores.sources.get(name)
+            if source is None:
+                raise LaneLostError(f"Redis does not know source {name!r} any more")
+            try:
+                rows = await asyncio.to_thread(limit.of_file, batch, source, before)
+            except SourceError as error:
+                rejected = await self._rejected_lines(name, before.line, batch.header.end.line)
+                rows = limit.without_file(batch, before, rejected, str(error))
+        applied.rejects = sorted([*applied.rejects, *rows.rejects], key=lambda reject: reject.line)
+        applied.refused[name] = rows.added_to(self._refused[name])
+        applied.changes = without(applied.changes, rows.methods)
+        return rows.methods
+
+    async def _rejected_lines(self, source: str, after: int, last: int) -> set[int]:
+        """Lines of a source that the importer has rejected."""
+        waiting = {reject.line for reject in await self._stores.hot.waiting_rejects() if reject.source == source}
+        return waiting | {reject.line for reject in await self._stores.archive.rejects(source, after, last - after)}
+
+    async def _commit(self, applied: Applied, refused: RefusedMethods) -> None:
+        if self._sequence is None:
+            self._sequence = await self._stores.commits.sequence()
+        while True:
+            at = moment_text(self._clock())
+            writes, after = await asyncio.to_thread(self._writes, applied.changes, at)
+            commit = Commit(
+                sequence=self._sequence + 1,
+                trim=applied.elements,
+                freed_bytes=applied.batch_bytes,
+                ledgers=[
+                    LedgerMove(
+                        source,
+                        self._ledgers[source].offset,
+                        position,
+                        applied.refused.get(source) or self._refused.get(source, Refused()),
+                    )
+                    for source, position in applied.ledgers.items()
+                ],
+                buckets=writes,
+                rejects=applied.rejects,
+                restatements=await self._restatements(applied, refused, at),
+            )
+            if commit.rejects or commit.restatements:
+                await self._room.make_room_for_records()
+            stale = await self._stores.commits.commit(self._token, commit)
+            if not stale:
+                break
+            for bucket in stale:
+                del self._held[bucket]
+            await self._hold(applied.changes)
+            if self._full(applied.changes):
+                raise LaneLostError("another consumer has changed the buckets")
+        self._sequence += 1
+        self._ledgers.update(applied.ledgers)
+        self._refused.update(applied.refused)
+        self._held.update(after)
+
+    async def _restatements(self, applied: Applied, refused: RefusedMethods, at: str) -> list[Restatement]:
+        closed = {bucket: held for bucket in applied.changes if (held := self._held[bucket]).closed}
+        if not closed:
+            return []
+        return await asyncio.to_thread(restatements, applied, refused, closed, self._ledgers, at)
+
+    def _writes(self, changes: Changes, at: str) -> tuple[list[BucketWrite], dict[Bucket, HeldBucket]]:
+        writes: list[BucketWrite] = []
+        after: dict[Bucket, HeldBucket] = {}
+        for bucket, added in changes.items():
+            held = self._held[bucket]
+            cells = dict(held.state.cells)
+            for method, units, transactions in added:
+                cell = cells.get(method, _NOTHING)
+                cells[method] = Cell(cell.units + units, cell.transactions + transactions)
+            full = BucketState(held.state.version + 1, cells)
+            expected = held.state.version if held.resident else None
+            changed = [method for method, _, _ in added] if held.resident else None
+            writes.append(BucketWrite(bucket, expected, full, changed, held.closed))
+            after[bucket] = HeldBucket(full, max(at, held.since), resident=True, closed=held.closed)
+        return writes, after
+
+    async def _hold(self, buckets: Iterable[Bucket]) -> None:
+        """Know every bucket in full: from Redis if it is resident, else from the archive, else empty."""
+        wanted = list(buckets)
+        if len(self._held) + len(wanted) > self._max_buckets:
+            self._held = {bucket: self._held[bucket] for bucket in wanted if bucket in self._held}
+        missing = [bucket for bucket in wanted if bucket not in self._held]
+        if not missing:
+            return
+        hot = await self._stores.hot.read(missing)
+        self._held.update(hot)
+        cold = [bucket for bucket in missing if bucket not in hot]
+        if cold:
+            await self._room.make_room(len(cold), wanted)
+            archived = await self._stores.archive.load(cold)
+            self._held.update({bucket: archived.get(bucket, _EMPTY) for bucket in cold})
+
+
+def _of_one_kind(elements: Sequence[Element]) -> int:
+    """How many elements from the first on can be judged row by row together: one batch, or a run of JSON."""
+    run = next((index for index, element in enumerate(elements) if not is_json(element)), len(elements))
+    return max(1, run)

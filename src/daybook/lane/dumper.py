@@ -1,0 +1,143 @@
+"""Copies what changed to the archive, then evicts what Redis need not hold any more."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import NamedTuple
+
+import structlog
+
+from daybook.clock import cutoff_day, utc_now
+from daybook.domain.bucket import FIRST_DAY, Bucket
+from daybook.errors import RedisUnavailableError
+from daybook.runtime.loop import repeat
+from daybook.runtime.stop import StopToken
+from daybook.stores.archive import Written
+from daybook.stores.stores import Stores
+
+log = structlog.get_logger("dumper")
+
+_EVICTED_PER_SCRIPT = 500
+_PRESSURE_SECONDS = 0.25
+
+
+class Retention(NamedTuple):
+    """What stays in Redis."""
+
+    age: timedelta
+    """Days older than this may leave."""
+    interval_seconds: float
+    """A bucket that changed within it stays."""
+    max_buckets: int
+    """Above it the longest unchanged leave, whatever their age."""
+    max_record_bytes: int
+    """Of rejects and restatements that wait for the archive."""
+
+
+class Dumper:
+    """The one dumper of a lane. LaneLostError, FencedError and RedisUnavailableError leave it."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        retention: Retention,
+        *,
+        token: str,
+    ) -> None:
+        self._stores, self._dumps = stores, stores.dumps
+        self._retention = retention
+        self._token = token
+        self._due = 0.0
+        """On the monotonic clock: when the next dump is to begin."""
+        self._last: int | None = None
+        """Number of the last snapshot."""
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self, stop: StopToken) -> None:
+        async def step() -> float:
+            try:
+                if await self._is_due(stop):
+                    await self.dump_once()
+            finally:
+                self._due = time.monotonic() + self._retention.interval_seconds
+            return 0.0
+
+        async def tell(error: Exception, _: float) -> None:
+            log.warning("waiting for the archive", reason=str(error))
+
+        self._due = time.monotonic() + self._retention.interval_seconds
+        await repeat(step, stop, tell, raised=(RedisUnavailableError,))
+
+    async def _is_due(self, stop: StopToken) -> bool:
+        """Wait until the next dump is due, or until records fill half of their room; False at the stop."""
+        while (left := self._due - time.monotonic()) > 0:
+            if await stop.wait(min(left, _PRESSURE_SECONDS)):
+                return False
+            if await self._dumps.record_bytes() > self._retention.max_record_bytes // 2:
+                break
+        return not stop.is_set()
+
+    async def dump_once(self) -> Written:
+        """One snapshot into the archive, then the evictions; what the archive did with the buckets."""
+        async with self._one_at_a_time:
+            written = await self._dump()
+            await self._evict_old()
+            return written
+
+    async def make_room(self, buckets: int, needed: Iterable[Bucket]) -> None:
+        """Evict until `buckets` further ones fit beside the resident ones, none of the needed."""
+        over = await self._dumps.resident_count() + buckets - self._retention.max_buckets
+        if over <= 0:
+            return
+        async with self._one_at_a_time:
+            await self._dump()
+            kept = set(needed)
+            candidates = await self._dumps.longest_unchanged(over + len(kept))
+            gone = await self._evict([bucket for bucket in candidates if bucket not in kept][:over])
+        log.debug("made room", evicted=gone, wanted=over)
+
+    async def make_room_for_records(self) -> None:
+        if await self._dumps.record_bytes() >= self._retention.max_record_bytes:
+            async with self._one_at_a_time:
+                await self._dump()
+
+    async def _dump(self) -> Written:
+        if self._last is None and (state := await self._stores.hot.state()):
+            self._last = state.snapshot
+        snapshot = await self._dumps.snapshot(self._token, self._last)
+        if snapshot is None:
+            return Written(0, 0, 0)
+        self._last = snapshot.number
+        await self._stores.redis.wait_until_durable()
+        written = await self._stores.archive.write(snapshot)
+        await self._dumps.settle(self._token, snapshot)
+        log.info(
+            "dumped",
+            snapshot=snapshot.number,
+            inserted=written.inserted,
+            updated=written.updated,
+            matched=written.matched,
+            rejects=len(snapshot.rejects),
+            restatements=len(snapshot.restatements),
+        )
+        return written
+
+    async def _evict_old(self) -> None:
+        cutoff = cutoff_day(utc_now(), self._retention.age)
+        old = [bucket for bucket in await self._stores.hot.resident(FIRST_DAY, cutoff) if bucket.day < cutoff]
+        unchanged_ms = int(self._retention.interval_seconds * 1000)
+        gone = await self._evict(old, unchanged_ms)
+        over = await self._dumps.resident_count() - self._retention.max_buckets
+        if over > 0:
+            gone += await self._evict(await self._dumps.longest_unchanged(over))
+        if gone:
+            log.info("evicted", buckets=gone, cutoff=cutoff)
+
+    async def _evict(self, buckets: list[Bucket], unchanged_ms: int = 0) -> int:
+        """Delete those that the archive holds and that nobody changed for so long; how many went."""
+        newest = await self._dumps.now_milliseconds() - unchanged_ms if buckets else 0
+        gone = 0
+        for first in range(0, len(buckets), _EVICTED_PER_SCRIPT):
+            gone += await self._dumps.evict(self._token, buckets[first : first + _EVICTED_PER_SCRIPT], newest)
+        return gone

@@ -1,0 +1,160 @@
+"""What a run of queue elements adds up to, and where it moves the ledgers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+
+from daybook.domain.bucket import Bucket
+from daybook.domain.element import BATCH_MARK
+from daybook.domain.position import Position, Refused
+from daybook.domain.reject import Reject, raw_text
+from daybook.domain.source import QUEUE_SOURCE
+from daybook.sources.batch_codec import decode
+from daybook.sources.columns.cells import MAX_TRANSACTIONS, CellColumns, empty, joined
+from daybook.sources.queue_json import lines_of, sum_json_lines
+from daybook.stores.transaction_queue import Element, Oversized
+
+_JSON_ELEMENTS_TOGETHER = 16000
+_CELLS_PER_COMMIT = 300_000
+
+
+Changes = dict[Bucket, list[tuple[str, int, int]]]
+"""By bucket: payment method, units and transactions to add."""
+
+
+@dataclass
+class Applied:
+    """The first `elements` of a run; the changes are to be added once, together with the ledgers."""
+
+    changes: Changes = field(default_factory=dict)
+    by_source: dict[str, CellColumns] = field(default_factory=dict)
+    """The same changes, by the source that they come from."""
+    ledgers: dict[str, Position] = field(default_factory=dict)
+    rejects: list[Reject] = field(default_factory=list)
+    refused: dict[str, Refused] = field(default_factory=dict)
+    """By source: all rows so far that had no room, where this run has some."""
+    elements: int = 0
+    batch_bytes: int = 0
+    """Bytes of the importer's batches among the elements."""
+    unknown_sources: set[str] = field(default_factory=set)
+    """Their ledgers are needed first; nothing else in this object counts then."""
+
+
+class ElementReader:
+    """Adds up elements in order. Does no I/O.
+
+    A batch at or below its source's ledger was applied before: it is dropped. An element that cannot be
+    read is rejected, with its reason. A ledger with offset -1 stands for a source that nobody knows.
+    """
+
+    def __init__(self, ledgers: Mapping[str, Position], max_buckets: int) -> None:
+        """Once `max_buckets` are touched, no further elements are read."""
+        self._ledgers, self._max_buckets = ledgers, max_buckets
+        self._applied = Applied()
+        self._parts: dict[str, list[CellColumns]] = {}
+        self._buckets = np.zeros(0, np.int64)
+        self._cells = self._transactions = 0
+
+    def apply(self, elements: Sequence[Element]) -> Applied:
+        """The first elements, one at least."""
+        self._read(elements)
+        by_source = {source: joined(parts) for source, parts in self._parts.items()}
+        whole = joined(list(by_source.values())) if len(by_source) > 1 else next(iter(by_source.values()), empty())
+        self._applied.by_source = by_source
+        self._applied.changes = dict(whole.by_bucket())
+        return self._applied
+
+    def _read(self, elements: Sequence[Element]) -> None:
+        for json, run in groupby(elements, is_json):
+            for part in _cut(list(run), _JSON_ELEMENTS_TOGETHER if json else 1):
+                if self._is_full():
+                    return
+                taken = self._add_json(part) if json else self._add_batch(part[0])
+                self._applied.elements += taken
+                if taken < len(part):
+                    return
+
+    def _is_full(self) -> bool:
+        return (
+            len(self._buckets) > self._max_buckets
+            or self._cells > _CELLS_PER_COMMIT
+            or self._transactions > MAX_TRANSACTIONS
+        )
+
+    def _add_cells(self, source: str, cells: CellColumns) -> None:
+        if len(cells.days):
+            self._parts.setdefault(source, []).append(cells)
+            self._buckets = np.union1d(self._buckets, cells.buckets())
+            self._cells += len(cells.days)
+            self._transactions += int(cells.transactions.max())
+
+    def _ledger(self, source: str) -> Position:
+        position = self._applied.ledgers.get(source) or self._ledgers.get(source)
+        if position is None:
+            self._applied.unknown_sources.add(source)
+            return Position()
+        return position
+
+    def _add_batch(self, element: Element) -> int:
+        if isinstance(element, Oversized):
+            self._reject(element.beginning, f"element is too large: {element.length} bytes")
+            return 1
+        self._applied.batch_bytes += len(element)
+        try:
+            batch = decode(element)
+        except ValueError as error:
+            self._reject(element, str(error))
+            return 1
+        header = batch.header
+        ledger = self._ledger(header.source)
+        if 0 <= header.end.offset <= ledger.offset:
+            return 1
+        if ledger.offset < 0 or header.start != ledger.offset:
+            self._reject(element, f"batch does not continue source {header.source!r}")
+            return 1
+        self._add_cells(header.source, batch.cells)
+        self._applied.ledgers[header.source] = header.end
+        return 1
+
+    def _add_json(self, part: Sequence[Element]) -> int:
+        """As many of the elements as touch few enough buckets, one at least; how many."""
+        elements = [element for element in part if isinstance(element, bytes)]
+        while True:
+            lines = [line for element in elements for line in lines_of(element)]
+            sums = sum_json_lines(lines)
+            if len(elements) == 1 or len(sums.cells.buckets()) <= self._max_buckets:
+                break
+            elements = elements[: len(elements) // 2]
+        position = self._ledger(QUEUE_SOURCE)
+        self._add_cells(QUEUE_SOURCE, sums.cells)
+        self._applied.rejects += [
+            Reject(QUEUE_SOURCE, position.rows + index + 1, raw_text(lines[index]), reason)
+            for index, reason in sums.rejected
+        ]
+        self._applied.ledgers[QUEUE_SOURCE] = position.advanced(
+            size=len(elements),
+            lines=len(lines),
+            rows=len(lines),
+            rejected=len(sums.rejected),
+            digest="",
+            **sums.cells.totals(),
+        )
+        return len(elements)
+
+    def _reject(self, element: bytes, reason: str) -> None:
+        """An element that is no transaction, as one row of the queue's own source."""
+        position = self._ledger(QUEUE_SOURCE)
+        self._applied.rejects.append(Reject(QUEUE_SOURCE, position.rows + 1, raw_text(element), reason))
+        self._applied.ledgers[QUEUE_SOURCE] = position.advanced(
+            size=1, lines=1, rows=1, rejected=1, deposits=0, withdrawals=0, digest=""
+        )
+
+
+def is_json(element: Element) -> bool:
+    return isinstance(element, bytes) and not element.startswith(BATCH_MARK)
+
+
+def _cut(elements: list[Element], size: int) -> list[list[Element]]:
+    return [elements[first : first + size] for first in range(0, len(elements), size)]

@@ -1,0 +1,39 @@
+"""Brings Redis and the archive together before anybody consumes."""
+
+import structlog
+
+from daybook.errors import ConfigurationError
+from daybook.stores.restore import restore
+from daybook.stores.stores import Stores
+
+log = structlog.get_logger("recovery")
+
+
+async def recover(stores: Stores, token: str) -> None:
+    """Open the archive (which finishes an interrupted write) and restore Redis if it is behind it.
+
+    Raises ConfigurationError when the two do not belong together: going on would answer with wrong totals.
+    """
+    archive = stores.archive
+    held, state = await archive.open(), await stores.hot.state()
+    if state is not None and state.archive != held.id:
+        raise ConfigurationError(
+            f"Redis was used with another archive than this {archive.name} one: name the one that belongs "
+            "to it, or empty Redis to go on from this archive"
+        )
+    if state is not None and state.is_ahead_of(held.snapshot):
+        raise ConfigurationError(
+            f"the {archive.name} archive is older than Redis (snapshot {held.snapshot}, Redis knows of "
+            f"{state.settled}): restore the newer archive, or empty Redis to go on from this one"
+        )
+    if state is not None and not state.is_behind(held.snapshot):
+        return
+    dropped = await restore(stores.redis, stores.queue.key, token, held, await archive.sources())
+    if held.snapshot:
+        log.warning(
+            "Redis was behind the archive and is restored; files are read on from there",
+            snapshot=held.snapshot,
+            dropped_buckets=dropped.buckets,
+            dropped_batches=dropped.batches,
+            dropped_elements=dropped.others,
+        )

@@ -1,0 +1,170 @@
+"""The sums of a run of records."""
+
+import threading
+from typing import NamedTuple
+
+import msgspec
+
+from daybook.domain.bucket import Sums, add_transaction
+from daybook.domain.position import Position
+from daybook.domain.reject import Reject, raw_text
+from daybook.domain.transaction import Transaction
+from daybook.sources.columns.cells import CellColumns, empty, from_sums, joined
+from daybook.sources.columns.sure_rows import SureSums, sum_sure_rows
+from daybook.sources.reader import MAX_LINE_BYTES
+from daybook.sources.records import Layout, Record, aligned_end, judge, record_at, records, split_lines
+
+
+class Limits(NamedTuple):
+    """What one batch may hold at most; a block with more is halved (a single record always passes)."""
+
+    buckets: int
+    rejects: int
+    methods: int = 10_000
+    """Different payment methods: of more than that the aggregator may have to look up every row."""
+
+
+class RowSums(NamedTuple):
+    """A run of whole records: its exact sums, its rejects, its extent."""
+
+    cells: CellColumns
+    rejects: list[Reject]
+    rows: int
+    """Records, the rejected ones included."""
+    lines: int
+    size: int
+    """Bytes."""
+
+    def after_lines(self, lines: int) -> "RowSums":
+        """Return the same with so many more lines of the source before it."""
+        if not lines or not self.rejects:
+            return self
+        moved = [msgspec.structs.replace(reject, line=reject.line + lines) for reject in self.rejects]
+        return self._replace(rejects=moved)
+
+    def advance(self, start: Position, digest: str) -> Position:
+        return start.advanced(
+            size=self.size,
+            lines=self.lines,
+            rows=self.rows,
+            rejected=len(self.rejects),
+            digest=digest,
+            **self.cells.totals(),
+        )
+
+
+def sum_rows_within(
+    block: bytes, layout: Layout, source: str, limits: Limits, stopped: threading.Event | None = None
+) -> list[RowSums]:
+    """Add the block's records up in order, in parts within the limits; stop once `stopped` is set."""
+    if stopped is not None and stopped.is_set():
+        return []
+    try:
+        sums = _sum_rows(block, layout, _Judged(layout, source, limits.rejects))
+    except _TooManyRejectsError:
+        pass
+    else:
+        if len(sums.cells.buckets()) <= limits.buckets and len(sums.cells.names) <= limits.methods:
+            return [sums]
+    middle = aligned_end(block[: len(block) // 2], final=False) or len(next(records(block, final=True)).raw)
+    if middle == len(block):
+        return [sum_rows(block, layout, source)]
+    first = sum_rows_within(block[:middle], layout, source, limits, stopped)
+    return first + sum_rows_within(block[middle:], layout, source, limits, stopped)
+
+
+def overlong(beginning: bytes, size: int, source: str) -> RowSums:
+    """A line that is too long to be held, as the one reject that it is."""
+    reason = f"line is longer than {MAX_LINE_BYTES} bytes: {size}"
+    return RowSums(empty(), [Reject(source, 1, raw_text(beginning), reason)], rows=1, lines=1, size=size)
+
+
+def sum_rows(block: bytes, layout: Layout, source: str) -> RowSums:
+    """Add whole records up. Everything in the block is counted: as a row or as a reject.
+
+    Rejects count the lines from the block's beginning; `RowSums.after_lines` makes them lines of the source.
+    """
+    return _sum_rows(block, layout, _Judged(layout, source))
+
+
+def _sum_rows(block: bytes, layout: Layout, judged: "_Judged") -> RowSums:
+    plain = b'"' not in block and block.endswith(b"\n")
+    if plain:
+        sure = sum_sure_rows(block, layout)
+        lines = sure.lines
+        judged.add_sure(sure)
+        every_line = split_lines(block) if sure.doubtful else []
+        for index in sure.doubtful:
+            judged.add_record(_record(every_line, index), index)
+    else:
+        every_line = split_lines(block)
+        lines = len(every_line)
+        _sum_quoted(every_line, layout, judged)
+    return RowSums(judged.cells(), judged.sorted_rejects(), judged.rows, lines, len(block))
+
+
+def _sum_quoted(lines: list[bytes], layout: Layout, judged: "_Judged") -> None:
+    """A block with quotes: the lines outside of quoted records still go the sure way."""
+    plain: list[int] = []
+    index = 0
+    while index < len(lines):
+        if b'"' not in lines[index] and lines[index].endswith(b"\n"):
+            plain.append(index)
+            index += 1
+        else:
+            record = _record(lines, index)
+            judged.add_record(record, index)
+            index += record.lines
+    if not plain:
+        return
+    sure = sum_sure_rows(b"".join(lines[index] for index in plain), layout)
+    judged.add_sure(sure)
+    for index in sure.doubtful:
+        judged.add_record(_record(lines, plain[index]), plain[index])
+
+
+def _record(lines: list[bytes], index: int) -> Record:
+    record = record_at(lines, index, final=True)
+    if record is None:
+        raise AssertionError("a final block has no incomplete record")
+    return record
+
+
+class _TooManyRejectsError(Exception):
+    """The rest of the block need not be looked at: it is halved anyway."""
+
+
+class _Judged:
+    """Collects the rows that were judged one by one."""
+
+    def __init__(self, layout: Layout, source: str, most_rejects: int | None = None) -> None:
+        self.layout = layout
+        self.source = source
+        self._most_rejects = most_rejects
+        self.rows = 0
+        self._sure: list[CellColumns] = []
+        self._sums: Sums = {}
+        self.rejects: list[Reject] = []
+
+    def add_sure(self, sure: SureSums) -> None:
+        self.rows += sure.rows
+        self._sure.append(sure.cells)
+
+    def add_record(self, record: Record, index: int) -> None:
+        if record.is_blank:
+            return
+        self.rows += 1
+        judged = judge(record, self.layout)
+        if isinstance(judged, Transaction):
+            add_transaction(self._sums, judged)
+        elif len(self.rejects) == self._most_rejects:
+            raise _TooManyRejectsError
+        else:
+            self.rejects.append(Reject(self.source, index + 1, raw_text(record.raw), judged))
+
+    def cells(self) -> CellColumns:
+        judged = [from_sums(self._sums)] if self._sums else []
+        return joined([*self._sure, *judged]) if judged or len(self._sure) > 1 else (self._sure or [empty()])[0]
+
+    def sorted_rejects(self) -> list[Reject]:
+        return sorted(self.rejects, key=lambda reject: reject.line)

@@ -1,0 +1,128 @@
+"""The way from Redis to the archive: snapshots out, settled, and the evictions that they allow."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from daybook.domain.bucket import Bucket, BucketState
+from daybook.domain.reject import Reject
+from daybook.domain.restatement import Restatement
+from daybook.errors import LaneLostError
+from daybook.stores import redis_keys
+from daybook.stores.archive import ArchivedSource, Snapshot
+from daybook.stores.connection import RedisConnection
+from daybook.stores.hot_buckets import parse_bucket
+from daybook.stores.source_registry import flat, source_from
+
+
+class Dumps:
+    """The dumps of one lane. Calls with a token raise LaneLostError when another owner has the lane."""
+
+    def __init__(self, redis: RedisConnection) -> None:
+        self._redis = redis
+
+    async def record_bytes(self) -> int:
+        """Return the bytes of the rejects and restatements that wait for the archive."""
+        return int(await self._redis.command("HGET", redis_keys.STATE, "record_bytes") or 0)
+
+    async def resident_count(self) -> int:
+        return int(await self._redis.command("HLEN", redis_keys.VERSIONS))
+
+    async def longest_unchanged(self, number: int) -> list[Bucket]:
+        names = await self._redis.command("ZRANGE", redis_keys.CHANGED, 0, number - 1)
+        return [redis_keys.bucket_of(name.decode()) for name in names]
+
+    async def now_milliseconds(self) -> int:
+        """Return the time of Redis' clock, by which changes are stamped."""
+        seconds, microseconds = await self._redis.command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def snapshot(self, token: str, last_number: int | None = None) -> Snapshot | None:
+        """Copy everything that the archive does not hold yet, consistently; None when there is nothing.
+
+        Also raises LaneLostError when the number of the last snapshot is not `last_number`: Redis was set back.
+        """
+        answer = await self._redis.run(
+            "snapshot",
+            [
+                redis_keys.LANE, redis_keys.STATE, redis_keys.VERSIONS, redis_keys.DIRTY,
+                redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS,
+            ],
+            token,
+            {**redis_keys.PREFIXES, "last_number": last_number},
+        )  # fmt: skip
+        raise_if_lost(answer[0])
+        if answer[0] == b"none":
+            return None
+        _, number, record_bytes, buckets, sources, rejects, restatements = answer
+        return Snapshot(
+            number=number,
+            buckets=await asyncio.to_thread(_bucket_states, buckets),
+            sources=[_archived_source(fields) for fields in sources],
+            rejects=[msgspec.json.decode(reject, type=Reject) for reject in rejects],
+            restatements=[msgspec.json.decode(each, type=Restatement) for each in restatements],
+            record_bytes=record_bytes,
+        )
+
+    async def settle(self, token: str, snapshot: Snapshot) -> None:
+        """Note that the archive holds a snapshot. Call it again after a lost reply."""
+        settled = {
+            **redis_keys.PREFIXES,
+            "number": snapshot.number,
+            "buckets": [
+                {"name": redis_keys.bucket_name(bucket), "version": str(state.version)}
+                for bucket, state in snapshot.buckets.items()
+            ],
+            "sources": [{"id": held.source.id, "revision": str(held.revision)} for held in snapshot.sources],
+            "rejects": len(snapshot.rejects),
+            "restatements": len(snapshot.restatements),
+            "record_bytes": snapshot.record_bytes,
+        }
+        answer = await self._redis.run(
+            "settle",
+            [
+                redis_keys.LANE, redis_keys.STATE, redis_keys.VERSIONS, redis_keys.DIRTY, redis_keys.ARCHIVED,
+                redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS,
+            ],
+            token,
+            settled,
+        )  # fmt: skip
+        raise_if_lost(answer)
+
+    async def evict(self, token: str, buckets: Sequence[Bucket], unchanged_since_ms: int) -> int:
+        """Delete the buckets that the archive holds at the same version; return how many went."""
+        if not buckets:
+            return 0
+        eviction = {
+            **redis_keys.PREFIXES,
+            "unchanged_since_ms": unchanged_since_ms,
+            "buckets": [*map(redis_keys.bucket_name, buckets)],
+        }
+        gone = await self._redis.run(
+            "evict",
+            [
+                redis_keys.LANE, redis_keys.VERSIONS, redis_keys.ARCHIVED, redis_keys.CHANGED, redis_keys.RESIDENT,
+                redis_keys.CLOSED,
+            ],
+            token,
+            eviction,
+        )  # fmt: skip
+        if gone < 0:
+            raise LaneLostError("the queue's lane is lost")
+        return int(gone)
+
+
+def raise_if_lost(word: bytes) -> None:
+    if word == b"lost":
+        raise LaneLostError("the queue's lane is lost")
+
+
+def _bucket_states(answers: list[Any]) -> dict[Bucket, BucketState]:
+    return {redis_keys.bucket_of(name.decode()): parse_bucket(*content) for name, *content in answers}
+
+
+def _archived_source(pairs: list[bytes]) -> ArchivedSource:
+    fields = flat(pairs)
+    return ArchivedSource(source_from(fields), int(fields["revision"]))

@@ -1,0 +1,64 @@
+"""Redis set back to what the archive holds."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from daybook.domain.element import BATCH_MARK
+from daybook.domain.position import Position
+from daybook.domain.source import QUEUE_SOURCE, Source
+from daybook.stores import redis_keys
+from daybook.stores.archive import ArchivedSource, ArchiveState
+from daybook.stores.connection import RedisConnection
+from daybook.stores.dumps import raise_if_lost
+from daybook.stores.source_registry import fields_of, pairs_of
+
+
+class Dropped(NamedTuple):
+    """Left out of a restored Redis: the archive holds it, or it is read again."""
+
+    buckets: int
+    batches: int
+    others: int
+    """Elements of other producers."""
+
+
+async def restore(
+    redis: RedisConnection, queue_key: str, token: str, archive: ArchiveState, sources: Sequence[ArchivedSource]
+) -> Dropped:
+    """Set Redis back to the archive's last snapshot. Raises LaneLostError when another owner has the lane."""
+    request = {
+        **redis_keys.PREFIXES,
+        "id": archive.id,
+        "snapshot": archive.snapshot,
+        "queue_source": QUEUE_SOURCE,
+        "batch_mark": BATCH_MARK,
+        "beginning": Position().to_json(),
+        "sources": [_source(held) for held in sources],
+    }
+    answer = await redis.run(
+        "restore",
+        [
+            redis_keys.LANE, redis_keys.STATE, queue_key, redis_keys.VERSIONS, redis_keys.ARCHIVED, redis_keys.DIRTY,
+            redis_keys.CHANGED, redis_keys.RESIDENT, redis_keys.CLOSED, redis_keys.SOURCES,
+            redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS,
+        ],
+        token,
+        request,
+    )  # fmt: skip
+    raise_if_lost(answer[0])
+    return Dropped(*answer[1:])
+
+
+def _source(held: ArchivedSource) -> dict[str, Any]:
+    order = held.source.order
+    fields = fields_of(_read_again(held.source)) | {"order": order, "revision": held.revision}
+    return {"id": held.source.id, "order": order, "fields": pairs_of(fields)}
+
+
+def _read_again(source: Source) -> Source:
+    """Return the source with its queued and unapplied rows still to be read."""
+    if source.read == source.applied:
+        return source
+    return msgspec.structs.replace(source, read=source.applied, untouched=None)

@@ -1,0 +1,14 @@
+-- Updates fields of a source other than its positions. Answers 1, or 0 when the source is not known.
+local state, source, changed_sources = unpack(KEYS)
+local update = cmsgpack.unpack(ARGV[1])
+
+if redis.call('EXISTS', state, source) ~= 2 then
+  return 0
+end
+redis.call('HSET', source, unpack(update.fields))
+redis.call('HINCRBY', source, 'revision', 1)
+if update.moved then
+  redis.call('HINCRBY', state, 'registry', 1)
+end
+redis.call('SADD', changed_sources, update.source)
+return 1
