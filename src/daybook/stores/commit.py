@@ -14,7 +14,7 @@ from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import LaneLostError
 from daybook.stores import redis_keys
-from daybook.stores.connection import RedisConnection
+from daybook.stores.connection import RedisConnection, text_of
 
 
 class LedgerMove(NamedTuple):
@@ -103,25 +103,25 @@ def encode(commit: Commit) -> bytes:
             "freed_bytes": commit.freed_bytes,
             "ledgers": [_ledger(move) for move in commit.ledgers],
             "buckets": [_bucket(write) for write in commit.buckets],
-            "rejects": rejects,
-            "restatements": restatements,
+            "rejects": [text_of(record) for record in rejects],
+            "restatements": [text_of(record) for record in restatements],
             "record_bytes": sum(map(len, rejects)) + sum(map(len, restatements)),
         }
     )
 
 
-def _ledger(move: LedgerMove) -> dict[str, str | bytes | bool]:
+def _ledger(move: LedgerMove) -> dict[str, str | bool]:
     return {
         "source": move.source,
         "expected": str(move.expected),
         "offset": str(move.position.offset),
-        "position": move.position.to_json(),
-        "refused": move.refused.to_json(),
+        "position": move.position.to_json().decode(),
+        "refused": move.refused.to_json().decode(),
         "moves_checkpoint": move.moves_checkpoint,
     }
 
 
-def _bucket(write: BucketWrite) -> dict[str, str | int | bytes | bool | list[str]]:
+def _bucket(write: BucketWrite) -> dict[str, str | int | bool | list[str] | msgspec.Raw]:
     cells = write.state.cells
     totals: list[str] = []
     for method in cells if write.changed is None else write.changed:
@@ -131,6 +131,6 @@ def _bucket(write: BucketWrite) -> dict[str, str | int | bytes | bool | list[str
         "expected": "" if write.expected is None else str(write.expected),
         "version": write.state.version,
         "totals": totals,
-        "counts": msgspec.json.encode({method: cell.transactions for method, cell in cells.items()}),
+        "counts": text_of(msgspec.json.encode({method: cell.transactions for method, cell in cells.items()})),
         "closed": write.closed,
     }

@@ -31,6 +31,7 @@ _OLDEST = (7, 0)
 _FSYNC_INTERVAL_SECONDS = 1.1
 _SYNC_SECONDS = 5.0
 _POLL_SECONDS = 0.02
+_MSGPACK_STR_32 = b"\xdb"
 _CHILDREN = ("aof_rewrite_in_progress", "rdb_bgsave_in_progress")
 
 Argument = str | bytes | int | float
@@ -110,7 +111,7 @@ class RedisConnection:
         await self.client.aclose()
 
     async def run(self, script: str, keys: Sequence[str], *arguments: Argument | Mapping[str, Any]) -> Any:
-        """Run one of `SCRIPTS`. A mapping travels as a msgpack document, which the script reads by names."""
+        """Run one of `SCRIPTS`. A mapping travels as a msgpack document, whose fields the script reads by name."""
         hit("redis", script, "before")
         packed = [msgspec.msgpack.encode(each) if isinstance(each, Mapping) else each for each in arguments]
         with translated():
@@ -176,6 +177,11 @@ class RedisConnection:
             if not paused and not int(info.get("aof_pending_bio_fsync", 0)):
                 return True
             await asyncio.sleep(_POLL_SECONDS)
+
+
+def text_of(content: bytes) -> msgspec.Raw:
+    """Return bytes as a msgpack text: Redis' decoder knows no binary type, and its texts are any bytes."""
+    return msgspec.Raw(_MSGPACK_STR_32 + len(content).to_bytes(4, "big") + content)
 
 
 def _script_text(name: str) -> str:

@@ -10,7 +10,7 @@ from daybook.domain.position import Position
 from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.stores import redis_keys
 from daybook.stores.archive import ArchivedSource, ArchiveState
-from daybook.stores.connection import RedisConnection
+from daybook.stores.connection import RedisConnection, text_of
 from daybook.stores.dumps import raise_if_lost
 from daybook.stores.source_registry import fields_of, pairs_of
 
@@ -33,8 +33,8 @@ async def restore(
         "id": archive.id,
         "snapshot": archive.snapshot,
         "queue_source": QUEUE_SOURCE,
-        "batch_mark": BATCH_MARK,
-        "beginning": Position().to_json(),
+        "batch_mark": text_of(BATCH_MARK),
+        "beginning": Position().to_json().decode(),
         "sources": [_source(held) for held in sources],
     }
     answer = await redis.run(

@@ -10,7 +10,7 @@ from daybook.domain.position import Position, Refused
 from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import RecoveringError
 from daybook.stores import redis_keys
-from daybook.stores.connection import Argument, RedisConnection, translated
+from daybook.stores.connection import Argument, RedisConnection, text_of, translated
 from daybook.stores.steady import read_steadily
 
 
@@ -163,9 +163,9 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
     )
 
 
-def pairs_of(fields: Mapping[str, Argument]) -> list[str | bytes]:
+def pairs_of(fields: Mapping[str, Argument]) -> list[str | msgspec.Raw]:
     """Return a flat field/value list for `HSET`; numbers as texts, because Lua's are exact only below 2^53."""
-    return [part if isinstance(part, bytes) else str(part) for pair in fields.items() for part in pair]
+    return [text_of(part) if isinstance(part, bytes) else str(part) for pair in fields.items() for part in pair]
 
 
 def pack_source(source: Source) -> bytes:

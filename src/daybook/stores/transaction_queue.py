@@ -9,7 +9,7 @@ from daybook.domain.position import Position
 from daybook.domain.reject import RAW_LIMIT, Reject
 from daybook.errors import RecoveringError
 from daybook.stores import redis_keys
-from daybook.stores.connection import RedisConnection
+from daybook.stores.connection import RedisConnection, text_of
 
 MAX_ELEMENT_BYTES = 32 << 20
 """A larger element is rejected unread; the importer never pushes one."""
@@ -73,8 +73,8 @@ class TransactionQueue:
                 "source": source_id,
                 "expected": str(start),
                 "checkpoint": str(end.offset),
-                "position": end.to_json(),
-                "rejects": packed,
+                "position": end.to_json().decode(),
+                "rejects": [text_of(reject) for reject in packed],
                 "reject_bytes": sum(map(len, packed)),
                 "max_elements": self._limits.elements,
                 "max_queued_bytes": self._limits.queued_bytes,
