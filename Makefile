@@ -36,10 +36,11 @@ test-tools: ## install the servers that the tests use, where root may (Debian's 
 test: setup test-tools ## run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: setup ## format, lint and types
+check: setup ## format, lint, types and spelling
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/codespell
 
 format: setup ## put the code into shape
 	@$(BIN)/ruff format .
