@@ -1,4 +1,4 @@
-"""Named instants at which a fault campaign ends this process, as `kill -9` would; in ordinary life nothing happens.
+"""Named instants at which a fault campaign ends this process, as `kill -9` would. Nothing happens in ordinary life.
 
 `DAYBOOK_FAILPOINT=redis.commit.after:3` ends it at the third hit of that point, `DAYBOOK_FAILPOINTS_SEEN=FILE`
 appends each point's name to the file when it is first hit.
@@ -7,26 +7,9 @@ appends each point's name to the file when it is first hit.
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 _VARIABLE, _SEEN_VARIABLE = "DAYBOOK_FAILPOINT", "DAYBOOK_FAILPOINTS_SEEN"
-
-SQLITE = (
-    "sqlite.open.begun", "sqlite.open.raised", "sqlite.open.committed", "sqlite.write.begun", "sqlite.write.buckets",
-    "sqlite.write.sources", "sqlite.write.rejects", "sqlite.write.restatements", "sqlite.write.committed",
-    "sqlite.load.done",
-)  # fmt: skip
-MONGO = (
-    "mongo.open.begun", "mongo.open.prepared", "mongo.open.raised", "mongo.open.redone", "mongo.open.swept",
-    "mongo.write.begun", "mongo.write.redo", "mongo.write.accepted", "mongo.apply.buckets", "mongo.apply.sources",
-    "mongo.apply.rejects", "mongo.apply.restatements", "mongo.finish.fence", "mongo.finish.swept", "mongo.load.done",
-)  # fmt: skip
-FILES = ("file.identified", "file.opened", "file.header", "file.block", "file.folded", "file.encoded", "file.end")
-CORRECTIONS = ("sqlite.correct.done", "mongo.correct.done")
-"""Of a life that imports a file of corrections."""
-SERVER = ("server.spawned", "server.recorded")
-"""Of the embedded server."""
 
 
 class _Armed:
@@ -48,11 +31,6 @@ class _Armed:
 _armed: _Armed | None = None
 
 
-def of_scripts(scripts: Iterable[str]) -> tuple[str, ...]:
-    """Before a script is sent, and after its answer has come."""
-    return tuple(f"redis.{script}.{moment}" for script in scripts for moment in ("before", "after"))
-
-
 def arm() -> None:
     """Obey this process's environment from now on; without the two variables nothing changes."""
     global _armed  # noqa: PLW0603 - one process, one environment
@@ -60,7 +38,7 @@ def arm() -> None:
     _armed = _Armed(order, seen) if order or seen else None
 
 
-def hit(*words: str) -> None:
-    """Tell that this process has come to the point whose name the words make up."""
+def hit(*parts: str) -> None:
+    """Mark that this process reached the failpoint named by `parts`."""
     if _armed is not None:
-        _armed.hit(".".join(words))
+        _armed.hit(".".join(parts))

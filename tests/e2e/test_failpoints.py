@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daybook import failpoints
-from daybook.stores.connection import SCRIPTS
 from e2e.conftest import MakeService
+from support import failpoints
 from support.oracle import truth_of
 from support.outside import OutsideMongo
 from support.sample_file import generated
@@ -45,7 +44,7 @@ def points_of_a_life(make_service: MakeService, tmp_path: Path, **settings: Sett
 
 def test_a_life_on_sqlite_comes_by_every_point(make_service: MakeService, tmp_path: Path) -> None:
     passed = points_of_a_life(make_service, tmp_path)
-    expected = {*failpoints.of_scripts(SCRIPTS), *failpoints.SQLITE, *failpoints.FILES, *failpoints.SERVER}
+    expected = {*failpoints.SCRIPTS, *failpoints.SQLITE, *failpoints.FILES, *failpoints.SERVER}
     assert set(passed) == expected
     assert len(passed) == len(expected)
 

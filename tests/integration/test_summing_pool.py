@@ -104,9 +104,8 @@ async def test_workers_that_keep_dying_are_given_up_and_nobody_waits_for_them() 
         assert same(await sum_block(pool, content), plain(content))
 
 
-async def test_where_no_process_can_be_started_blocks_are_added_up_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    async with SummingPool(2) as pool:
+async def test_where_no_process_can_be_started_blocks_are_added_up_here() -> None:
+    async with SummingPool(2, python="/nowhere/python") as pool:
         assert same(await sum_block(pool, block(7)), plain(block(7)))
         assert same(await sum_block(pool, block(7)), plain(block(7)))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from daybook.errors import SourceError
-from daybook.sources import reader as reader_module
 from daybook.sources.pacing import paced
 from daybook.sources.reader import Block, BlockReader
 from daybook.sources.records import parse_row, read_header, records
@@ -88,10 +87,7 @@ def test_bytes_that_are_not_utf8_are_no_row() -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_blocks_are_whole_records_with_the_contents_hash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, packed: bool
-) -> None:
-    monkeypatch.setattr(reader_module, "MAX_LINE_BYTES", 64)
+def test_blocks_are_whole_records_with_the_contents_hash(tmp_path: Path, *, packed: bool) -> None:
     content = HEADER + ROW * 50 + b'2026-01-01T00:00:00,deposit,"vi\nsa",1.00,5\n' + ROW
     path = tmp_path / "f.csv"
     path.write_bytes(gzip.compress(content) if packed else content)
@@ -103,7 +99,7 @@ def test_blocks_are_whole_records_with_the_contents_hash(
 
 
 def _all_blocks(path: Path, header_size: int) -> tuple[list[Block], str]:
-    reader = BlockReader(path)
+    reader = BlockReader(path, max_line_bytes=64)
     digest = reader.pass_header(header_size)
     found = []
     while block := reader.next_block(1):
@@ -113,8 +109,7 @@ def _all_blocks(path: Path, header_size: int) -> tuple[list[Block], str]:
     return found, digest
 
 
-def test_an_overlong_line_is_one_record_that_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_module, "MAX_LINE_BYTES", 64)
+def test_an_overlong_line_is_one_record_that_is_never_held(tmp_path: Path) -> None:
     content = HEADER + ROW + b"x" * 1000 + b"\n" + ROW
     (tmp_path / "f.csv").write_bytes(content)
     found, digest = _all_blocks(tmp_path / "f.csv", len(HEADER))

@@ -5,8 +5,7 @@ import signal
 import time
 from contextlib import suppress
 
-from daybook import failpoints
-from daybook.stores.connection import SCRIPTS
+from support import failpoints
 from support.service import Service, Setting, embedded_server, until, wait_for_end
 from torture.case import Case, Kind, Shape
 from torture.kinds.progress import Progress
@@ -25,7 +24,7 @@ LONGEST_LIFE_SECONDS = 0.4
 LIFE_SECONDS = 120.0
 """Long enough for days that are evicted, and loaded again, for nearly every row on a busy machine."""
 NTHS = (1, 1, 2, 5)
-POINTS = (*failpoints.of_scripts(SCRIPTS), *failpoints.SQLITE, *failpoints.MONGO, *failpoints.FILES, *failpoints.SERVER)
+POINTS = (*failpoints.SCRIPTS, *failpoints.SQLITE, *failpoints.MONGO, *failpoints.FILES, *failpoints.SERVER)
 
 
 def at_random_instants(case: Case) -> None:

@@ -33,9 +33,10 @@ class WorkerError(Exception):
 class SummingWorker:
     """One process, for one task at a time."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "daybook.importing.summing_worker"],
+    def __init__(self, python: str = sys.executable) -> None:
+        """Raises OSError when `python` cannot be started."""
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, no shell
+            [python, "-P", "-m", "daybook.importing.summing_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
@@ -76,10 +77,11 @@ class SummingPool:
     thread of this process.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, python: str = sys.executable) -> None:
         """As many workers as this process may use processors, 4 at most; none for a single processor."""
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._wanted = workers if workers is not None else (min(processors, _MOST_WORKERS) if processors > 1 else 0)
+        self._python = python
         self._workers: set[SummingWorker] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Queue[SummingWorker | None] = asyncio.Queue()
@@ -99,7 +101,7 @@ class SummingPool:
         """Does not wait for the workers."""
         while len(self._workers) < self._wanted:
             try:
-                worker = SummingWorker()
+                worker = SummingWorker(self._python)
             except OSError as error:
                 self._do_without(str(error))
                 return

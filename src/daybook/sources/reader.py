@@ -44,10 +44,11 @@ class BlockReader:
     as malformed once nobody has written to the file for 2 seconds.
     """
 
-    def __init__(self, path: Path, *, complete: bool = False) -> None:
+    def __init__(self, path: Path, *, complete: bool = False, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self.path = path
         self._file = ContentFile(path)
         self._complete = complete
+        self._max_line_bytes = max_line_bytes
         self._hasher = hashlib.sha256()
         self._ahead = b""
         self._tail = b""
@@ -87,7 +88,7 @@ class BlockReader:
 
     def skip_to(self, offset: int, digest: str) -> None:
         """Go on from a later offset; raises SourceError unless the bytes before it have that digest."""
-        while self.offset < offset and (piece := self._peek(min(MAX_LINE_BYTES, offset - self.offset))):
+        while self.offset < offset and (piece := self._peek(min(self._max_line_bytes, offset - self.offset))):
             self._take(piece)
         if self.offset != offset or (offset and self._hasher.hexdigest() != digest):
             raise SourceError(f"{self.path}: its first {offset} bytes are not the ones that were read")
@@ -99,13 +100,13 @@ class BlockReader:
 
     def next_block(self, block_bytes: int) -> Block | None:
         """The next records, about `block_bytes` of them; None when there is no whole record now."""
-        wanted = max(block_bytes, MAX_LINE_BYTES + 1)
+        wanted = max(block_bytes, self._max_line_bytes + 1)
         while True:
             data = self._peek(wanted)
             at_end = len(data) < wanted
             if data.count(b"\n") > MAX_BLOCK_LINES:
                 data, at_end = _first_lines(data, MAX_BLOCK_LINES), False
-            long_at = _overlong_line(data)
+            long_at = _overlong_line(data, self._max_line_bytes)
             if long_at == 0:
                 return self._skip_line()
             if long_at is not None:
@@ -120,7 +121,7 @@ class BlockReader:
 
     def unfinished(self) -> str:
         """Why the bytes after the last record are not counted, for people; empty if there are none."""
-        rest = self._peek(MAX_LINE_BYTES)
+        rest = self._peek(self._max_line_bytes)
         if not rest:
             return ""
         if not rest.endswith(b"\n"):
@@ -194,7 +195,7 @@ class BlockReader:
         """Some bytes from a position at or after the offset on; none only at the end."""
         if position < self.size:
             return self._ahead[position - self.offset :]
-        return self._file.read_at(position, MAX_LINE_BYTES)
+        return self._file.read_at(position, self._max_line_bytes)
 
 
 @dataclass
@@ -222,11 +223,11 @@ def _first_lines(data: bytes, lines: int) -> bytes:
     return data[: int(ends[lines - 1]) + 1]
 
 
-def _overlong_line(data: bytes) -> int | None:
-    """Where a line of more than `MAX_LINE_BYTES` begins, if one does."""
+def _overlong_line(data: bytes, max_line_bytes: int) -> int | None:
+    """Return where a line of more than `max_line_bytes` begins, if one does."""
     start = 0
-    while len(data) - start > MAX_LINE_BYTES:
-        end = data.rfind(b"\n", start, start + MAX_LINE_BYTES)
+    while len(data) - start > max_line_bytes:
+        end = data.rfind(b"\n", start, start + max_line_bytes)
         if end < 0:
             return start
         start = end + 1
