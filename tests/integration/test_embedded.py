@@ -179,13 +179,10 @@ async def test_a_taken_over_server_that_is_our_child_by_adoption_leaves_no_zombi
         assert processes.identify(pid) is None
 
 
-async def test_a_left_over_server_that_does_not_answer_is_replaced(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(valkey_server, "_ANSWER_SECONDS", 0.3)
+async def test_a_left_over_server_that_does_not_answer_is_replaced(data_dir: Path) -> None:
     with killed_service(data_dir) as pid:
         os.kill(pid, signal.SIGSTOP)
-        async with EmbeddedValkey(data_dir) as server:
+        async with EmbeddedValkey(data_dir, answer_seconds=0.3) as server:
             assert server.pid != pid
             assert [found.process.pid for found in servers_of(data_dir)] == [server.pid]
 

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen
@@ -36,7 +37,6 @@ _SOCKET = "server.sock"
 _SOCKET_FOLDER_PREFIX = "daybook-"
 _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456"}
 _POLL_SECONDS = 0.005
-_ANSWER_SECONDS = 3.0
 _SILENCE_SECONDS = 60.0
 _SHUTDOWN_SECONDS = 5.0
 _LINES_TOLD = 4
@@ -50,8 +50,19 @@ class EmbeddedValkey:
     out of reach of the terminal's Ctrl-C. As a context manager it starts and stops.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        answer_seconds: float = 3.0,
+        options: Sequence[str] = (),
+        find_binary: Callable[[], Path] = find_server_binary,
+    ) -> None:
+        """`answer_seconds` is how long a server may take to answer; `options` follow its other arguments."""
         self._folder = data_dir.resolve() / _FOLDER
+        self._answer_seconds = answer_seconds
+        self._options = options
+        self._find_binary = find_binary
         self._server: ServerProcess | None = None
         self._socket: Path | None = None
         self.taken_over = False
@@ -134,7 +145,7 @@ class EmbeddedValkey:
         """The server of this folder that answers; any other of this folder is ended."""
         kept = None
         for server in _find_servers(self._folder):
-            answer = None if kept else await server.ask(_ANSWER_SECONDS)
+            answer = None if kept else await server.ask(self._answer_seconds)
             if answer and answer.pid == server.process.pid and answer.folder == self._folder:
                 log.info("took over the server of an earlier run", pid=answer.pid)
                 kept = server
@@ -144,7 +155,7 @@ class EmbeddedValkey:
         return kept
 
     async def _spawn(self) -> ServerProcess:
-        binary = await asyncio.to_thread(find_server_binary)
+        binary = await asyncio.to_thread(self._find_binary)
         try:
             self._tidy()
             place = self._socket if self._socket and self._socket.parent.is_dir() else _choose_socket(self._folder)
@@ -158,7 +169,7 @@ class EmbeddedValkey:
     def _run(self, binary: Path, place: Path) -> "Popen[bytes]":
         with (self._folder / _LOG).open("ab") as output:
             return Popen(  # noqa: S603 - a program that was looked up, no shell
-                [binary, *server_arguments(self._folder, place)],
+                [binary, *server_arguments(self._folder, place), *self._options],
                 stdin=DEVNULL,
                 stdout=output,
                 stderr=STDOUT,
@@ -194,7 +205,7 @@ class EmbeddedValkey:
         server, loop = self._running, asyncio.get_running_loop()
         heard = loop.time()
         while server.is_alive():
-            answer = await server.ask(_ANSWER_SECONDS) if server.socket.exists() else None
+            answer = await server.ask(self._answer_seconds) if server.socket.exists() else None
             if answer and not answer.loading:
                 return
             if answer:
