@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from daybook.embedded import processes
 from daybook.embedded.server_binary import find_server_binary
 from daybook.embedded.server_process import Answer
 from daybook.embedded.valkey_server import EmbeddedValkey, _find_servers, server_arguments
@@ -197,17 +196,3 @@ async def test_runs_on_a_server_of_the_path(tmp_path: Path) -> None:
             with client(server) as redis:
                 assert redis.dbsize() == known
                 redis.set("key", "kept")
-
-
-def test_processes_are_known_without_proc_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(processes, "_PROC", tmp_path)
-    words = ["sleep", f"60.{os.getpid()}"]
-    with subprocess.Popen(words) as sleeper:
-        known = processes.identify(sleeper.pid)
-        assert known is not None
-        assert processes.is_alive(known)
-        assert [line.pid for line in processes.command_lines() if line.text == " ".join(words)] == [sleeper.pid]
-        processes.signal(known, signal.SIGKILL)
-        os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
-        assert not processes.is_alive(known)
-    assert processes.identify(sleeper.pid) is None
