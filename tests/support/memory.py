@@ -1,9 +1,10 @@
 """How much memory a service has taken at its most, its summing workers and its embedded server included."""
 
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from support.service import Service, embedded_servers
 
@@ -24,17 +25,8 @@ class Peak(NamedTuple):
 def peak_of(service: Service) -> Peak:
     pid = service.running.pid
     servers = embedded_servers(service.data_dir)
-    workers = [child for child in _children(pid) if child not in servers]
+    workers = [child.pid for child in psutil.Process(pid).children() if child.pid not in servers]
     return Peak(_megabytes(pid), sum(map(_megabytes, workers)), sum(map(_megabytes, servers)))
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with suppress(OSError):
-            if f"\nPPid:\t{parent}\n" in status.read_text():
-                found.append(int(status.parent.name))
-    return found
 
 
 def _megabytes(pid: int) -> int:

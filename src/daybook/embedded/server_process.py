@@ -8,10 +8,9 @@ from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
+import psutil
 from redis.exceptions import ResponseError
 
-from daybook.embedded import processes
-from daybook.embedded.processes import Process
 from daybook.errors import DaybookError, StoreUnavailableError
 from daybook.stores.connection import RedisConnection
 
@@ -19,6 +18,7 @@ _POLL_SECONDS = 0.01
 _WATCH_SECONDS = 0.1
 _EXIT_SECONDS = 0.5
 _SIGNAL_SECONDS = 2.0
+_ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 class Answer(NamedTuple):
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 class ServerProcess:
     """A child of this process, or one that an earlier service left behind (`child` is None)."""
 
-    def __init__(self, process: Process, socket: Path, child: "Popen[bytes] | None" = None) -> None:
+    def __init__(self, process: psutil.Process, socket: Path, child: "Popen[bytes] | None" = None) -> None:
         self.process = process
         self.socket = socket
         self._child = child
@@ -45,10 +45,13 @@ class ServerProcess:
         """False as soon as it has ended; no zombie of ours is left then."""
         if self._child:
             return self._child.poll() is None
-        alive = processes.is_alive(self.process)
-        if not alive:
-            processes.reap(self.process)
-        return alive
+        if not self.process.is_running():
+            return False
+        with suppress(psutil.NoSuchProcess):
+            if self.process.status() not in _ENDED:
+                return True
+            self._reap()
+        return False
 
     async def wait(self) -> int | None:
         """Returns its exit code when it has ended, for whatever reason."""
@@ -90,10 +93,19 @@ class ServerProcess:
                 return
         raise DaybookError(f"the embedded server (pid {self.process.pid}) cannot be ended")
 
+    def _reap(self) -> None:
+        """Removes its zombie if it became our child when its parent died."""
+        with suppress(ChildProcessError):
+            os.waitpid(self.process.pid, os.WNOHANG)
+
     def _signal(self, *numbers: signal.Signals) -> None:
         try:
-            processes.signal(self.process, *numbers)
-        except PermissionError:
+            for number in numbers:
+                if self.is_alive():
+                    self.process.send_signal(number)
+        except psutil.NoSuchProcess:
+            return
+        except psutil.AccessDenied:
             raise DaybookError(
                 f"the embedded server (pid {self.process.pid}) of another user cannot be ended"
             ) from None

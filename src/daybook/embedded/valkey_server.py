@@ -1,8 +1,8 @@
 """The embedded server: a real Valkey (or Redis) under the data directory, one at most, whatever was killed.
 
 A server outlives a service that is killed: it is found by its command line, which names its folder and stays
-as it was started, and is taken over, or ended if it does not answer. `server.json` tells other commands where
-the socket of the running one is.
+as it was started, and is taken over, or ended if it does not answer. `server.json` tells other commands which
+process the running one is; its command line tells whether it still is.
 """
 
 import asyncio
@@ -11,17 +11,17 @@ import os
 import re
 import socket
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
+import psutil
 import structlog
 
-from daybook.embedded import processes
 from daybook.embedded.data_dir import make_directory, unwritable
-from daybook.embedded.processes import Process
 from daybook.embedded.server_binary import find_server_binary
 from daybook.embedded.server_process import ServerProcess
 from daybook.errors import ConfigurationError
@@ -36,7 +36,6 @@ _SOCKET = "server.sock"
 _SOCKET_FOLDER_PREFIX = "daybook-"
 _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456"}
 _POLL_SECONDS = 0.005
-_ANSWER_SECONDS = 3.0
 _SILENCE_SECONDS = 60.0
 _SHUTDOWN_SECONDS = 5.0
 _LINES_TOLD = 4
@@ -50,8 +49,19 @@ class EmbeddedValkey:
     out of reach of the terminal's Ctrl-C. As a context manager it starts and stops.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        answer_seconds: float = 3.0,
+        options: Sequence[str] = (),
+        find_binary: Callable[[], Path] = find_server_binary,
+    ) -> None:
+        """`answer_seconds` is how long a server may take to answer; `options` follow its other arguments."""
         self._folder = data_dir.resolve() / _FOLDER
+        self._answer_seconds = answer_seconds
+        self._options = options
+        self._find_binary = find_binary
         self._server: ServerProcess | None = None
         self._socket: Path | None = None
         self.taken_over = False
@@ -93,6 +103,8 @@ class EmbeddedValkey:
         """
         if self._server is not None and self._server.is_alive():
             return
+        if "\r" in str(self._folder):  # psutil tells it as a line feed: no left-over server would be found
+            raise ConfigurationError(f"DataDir {str(self._folder.parent)!r} cannot be used: it holds a carriage return")
         make_directory(self._folder)
         left_over = await self._take_over()
         self.taken_over = left_over is not None
@@ -134,7 +146,7 @@ class EmbeddedValkey:
         """The server of this folder that answers; any other of this folder is ended."""
         kept = None
         for server in _find_servers(self._folder):
-            answer = None if kept else await server.ask(_ANSWER_SECONDS)
+            answer = None if kept else await server.ask(self._answer_seconds)
             if answer and answer.pid == server.process.pid and answer.folder == self._folder:
                 log.info("took over the server of an earlier run", pid=answer.pid)
                 kept = server
@@ -144,21 +156,19 @@ class EmbeddedValkey:
         return kept
 
     async def _spawn(self) -> ServerProcess:
-        binary = await asyncio.to_thread(find_server_binary)
+        binary = await asyncio.to_thread(self._find_binary)
         try:
             self._tidy()
             place = self._socket if self._socket and self._socket.parent.is_dir() else _choose_socket(self._folder)
             child = self._run(binary, place)
         except OSError as error:
             raise unwritable(self._folder, error) from error
-        process = processes.identify(child.pid)
-        assert process is not None, "a child is there until it is waited for"
-        return ServerProcess(process, place, child)
+        return ServerProcess(psutil.Process(child.pid), place, child)
 
     def _run(self, binary: Path, place: Path) -> "Popen[bytes]":
         with (self._folder / _LOG).open("ab") as output:
             return Popen(  # noqa: S603 - a program that was looked up, no shell
-                [binary, *server_arguments(self._folder, place)],
+                [binary, *server_arguments(self._folder, place), *self._options],
                 stdin=DEVNULL,
                 stdout=output,
                 stderr=STDOUT,
@@ -176,13 +186,8 @@ class EmbeddedValkey:
             _remove_socket(record.socket, self._folder)
 
     def _write_record(self) -> None:
-        server = self._running
-        self._socket = server.socket
-        record = {
-            "pid": server.process.pid,
-            "started": server.process.started,
-            "socket": os.fspath(server.socket),
-        }
+        self._socket = self.socket
+        record = {"pid": self.pid, "socket": os.fspath(self.socket)}
         draft = self._folder / f"{_RECORD}.new"
         try:
             draft.write_text(json.dumps(record))
@@ -194,7 +199,7 @@ class EmbeddedValkey:
         server, loop = self._running, asyncio.get_running_loop()
         heard = loop.time()
         while server.is_alive():
-            answer = await server.ask(_ANSWER_SECONDS) if server.socket.exists() else None
+            answer = await server.ask(self._answer_seconds) if server.socket.exists() else None
             if answer and not answer.loading:
                 return
             if answer:
@@ -211,12 +216,14 @@ class EmbeddedValkey:
 
 def find_running(data_dir: Path) -> Path | None:
     """The socket of the embedded server that runs on this data directory; any process may ask."""
-    record = _read_record(data_dir.resolve() / _FOLDER)
-    return record.socket if record and processes.is_alive(record.process) else None
+    folder = data_dir.resolve() / _FOLDER
+    record = _read_record(folder)
+    server = _server_of(folder, record.pid) if record else None
+    return server.socket if server else None
 
 
 def server_arguments(folder: Path, place: Path) -> list[str]:
-    """What the server is started with. The first six words are what `_find_servers` knows it by."""
+    """The words after the program's name. `_socket_named_in` knows a server by the first six."""
     return [
         *("--dir", str(folder), "--unixsocket", str(place), "--port", "0"),
         *("--unixsocketperm", "700", "--protected-mode", "yes"),
@@ -227,25 +234,38 @@ def server_arguments(folder: Path, place: Path) -> list[str]:
 
 
 def _find_servers(folder: Path) -> list[ServerProcess]:
-    return [
-        ServerProcess(process, place)
-        for line in processes.command_lines()
-        if (place := _socket_named_in(line, folder)) and (process := processes.identify(line.pid))
-    ]
+    return [server for pid in psutil.pids() if (server := _server_of(folder, pid))]
 
 
-def _socket_named_in(line: processes.CommandLine, folder: Path) -> Path | None:
-    """None unless it is the command line of a server of this folder."""
-    before = line.separator.join(("", "--dir", str(folder), "--unixsocket", ""))
-    behind = line.separator.join(("", "--port", "0", "--unixsocketperm", ""))
-    place, found, _ = line.text.partition(before)[2].partition(behind)
-    return Path(place) if found else None
+def _server_of(folder: Path, pid: int) -> ServerProcess | None:
+    """None unless that process is a server of this folder and this user may see that."""
+    try:
+        process = psutil.Process(pid)
+        place = _socket_named_in(process.cmdline(), folder)
+    except (psutil.Error, OSError, ValueError):  # ValueError: a record may name any number
+        return None
+    return ServerProcess(process, place) if place else None
 
 
-def _read_record(folder: Path) -> ServerProcess | None:
+def _socket_named_in(words: list[str], folder: Path) -> Path | None:
+    """None unless it is the command line of a server of this folder. A zombie has none."""
+    start = words.index("--dir") if "--dir" in words else len(words)
+    match words[start : start + 6]:
+        case [_, directory, "--unixsocket", place, "--port", "0"] if directory == str(folder):
+            return Path(place)
+    return None
+
+
+class _Record(NamedTuple):
+    pid: int
+    socket: Path
+
+
+def _read_record(folder: Path) -> _Record | None:
+    """None when there is none that can be read."""
     try:
         record = json.loads((folder / _RECORD).read_text())
-        return ServerProcess(Process(int(record["pid"]), record["started"]), Path(record["socket"]))
+        return _Record(int(record["pid"]), Path(record["socket"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
