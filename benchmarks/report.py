@@ -23,7 +23,7 @@ after round. Rates are medians with the lowest and the highest. A ratio is taken
 machine read the ratios.
 
 All times are those of the work alone, without the start of the interpreter and the loading of packages. Daybook's is
-that of `daybook import`: start of the embedded Valkey (append-only file, synced at every write) and of the folding
+that of `daybook import`: start of the embedded Valkey (append-only file, synced at every write) and of the summing
 processes, the check of every row, commits, the last dump into SQLite, the server's end. None of the others checks rows.
 Peak memory is the largest resident size, mapped pages of files included; Daybook's is that of all its processes
 but the server, added up.

@@ -37,7 +37,7 @@ def points_of_a_life(make_service: MakeService, tmp_path: Path, **settings: Sett
     service = make_service(CsvFilePath=file, ReplaySpeed=1, DAYBOOK_FAILPOINTS_SEEN=seen, **BUSY, **settings).start()
     service.wait_until_imported(file, ROWS)
     service.wait_for_log("evicted")
-    service.wait(lambda: "redis.describe.after" in seen.read_text(), "the file's end is noted")
+    service.wait(lambda: "redis.update_source.after" in seen.read_text(), "the file's end is noted")
     assert service.stop() == 0
     return seen.read_text().split()
 

@@ -20,7 +20,7 @@ from torture.verify import check
 
 COMMANDS = ("BLMOVE", "HGET", "HMGET", "HGETALL", "SMEMBERS", "INFO", "CONFIG", "TIME", "ZRANGE", "HLEN")
 TARGETS = tuple(itertools.product((*SCRIPTS, *COMMANDS), Fault))
-RARE = frozenset({"restore", "register", "describe", "release", "acquire"})
+RARE = frozenset({"restore", "register", "update_source", "release", "acquire"})
 SHARE, MONGO_SHARE = 0.3, 0.04
 """Of the commands of a kind that is to be hit, until it was; of those to MongoDB. Rare ones are hit at once."""
 DELAY_SECONDS, GIVEN_UP_SECONDS = 0.4, 10.6
