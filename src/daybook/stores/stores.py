@@ -1,4 +1,4 @@
-"""All stores of one Daybook, opened together and handed around whole."""
+"""All stores of one Daybook, as one object."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from daybook.stores.transaction_queue import TransactionQueue
 
 @dataclass(kw_only=True)
 class Stores:
-    """One Redis, seen from its different users, and the archive beside it."""
+    """One Redis, with an object for each kind of use, and the archive beside it."""
 
     redis: RedisConnection
     queue: TransactionQueue
