@@ -91,6 +91,7 @@ async def lane(
     max_buckets: int = 1000,
     max_methods: int = 1000,
     age: timedelta = timedelta(days=7),
+    queue: str = QUEUE,
     clock: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Parts]:
     """Take the lane on a server, recover, and give the parts; the next one takes it over."""
@@ -101,8 +102,8 @@ async def lane(
         await redis.check_server()
         lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
         await lease.acquire(steal=True)
-        queue = TransactionQueue(redis, QUEUE, QueueLimits(10_000, 1 << 24, 1 << 20))
-        stores = Stores(redis=redis, queue=queue, archive=archive)
+        limits = QueueLimits(10_000, 1 << 24, 1 << 20)
+        stores = Stores(redis=redis, queue=TransactionQueue(redis, queue, limits), archive=archive)
         await recover(stores, lease.token)
         retention = Retention(age, 0.0, max_buckets, 1 << 20)
         dumper = Dumper(stores, retention, token=lease.token)

@@ -9,7 +9,7 @@ import pytest
 
 from daybook.errors import SourceError
 from daybook.sources.pacing import paced
-from daybook.sources.reader import Block, BlockReader
+from daybook.sources.reader import MAX_LINE_BYTES, Block, BlockReader
 from daybook.sources.records import parse_row, read_header, records
 
 HEADER = b"timestamp,type,payment_method,amount,sleep_ms\n"
@@ -98,8 +98,8 @@ def test_blocks_are_whole_records_with_the_contents_hash(tmp_path: Path, *, pack
     assert len(found) > 10
 
 
-def _all_blocks(path: Path, header_size: int, **sizes: int) -> tuple[list[Block], str]:
-    reader = BlockReader(path, **sizes)
+def _all_blocks(path: Path, header_size: int, max_line_bytes: int = MAX_LINE_BYTES) -> tuple[list[Block], str]:
+    reader = BlockReader(path, max_line_bytes=max_line_bytes)
     digest = reader.pass_header(header_size)
     found = []
     while block := reader.next_block(1):

@@ -60,6 +60,9 @@ class ImportState(BaseModel):
     waiting: int
     state: str = Field(description="`reading`, `applying`, `done`, or `waiting` (see `problem`).")
     problem: str
+    rereads: int = Field(
+        description="How often another program took its batches from the queue, so that they were read again."
+    )
     control_totals: ControlTotals
 
 

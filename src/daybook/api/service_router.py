@@ -52,5 +52,6 @@ def _state(source: Source) -> ImportState:
         waiting=source.waiting,
         state=source.state,
         problem=source.problem,
+        rereads=source.rereads,
         control_totals=ControlTotals(**source.control_totals),
     )

@@ -14,6 +14,7 @@ from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import LaneLostError, RedisUnavailableError, SourceError
 from daybook.lane.element_reader import Applied, Changes, ElementReader, is_json
+from daybook.lane.lost_batches import LostBatches
 from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets, without
 from daybook.lane.restating import restatements
 from daybook.runtime.loop import repeat
@@ -58,10 +59,13 @@ class Aggregator:
         token: str,
         max_buckets: int,
         max_methods: int,
+        on_loss: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`on_loss` is called each time batches had left the queue without a commit."""
         self._stores, self._room = stores, room
         self._token, self._clock = token, clock
+        self._lost = LostBatches(stores, token, on_loss)
         self._max_buckets, self._max_methods = max_buckets, max_methods
         self._held: dict[Bucket, HeldBucket] = {}
         self._ledgers: dict[str, Position] = {}
@@ -72,7 +76,9 @@ class Aggregator:
 
     async def run(self, stop: StopToken, wait_seconds: float) -> None:
         async def step() -> float:
-            if await self.aggregate_once() == 0:
+            done = await self.aggregate_once()
+            await self._lost.look(idle=done == 0)
+            if done == 0:
                 await stop.or_stop(self._stores.queue.wait(wait_seconds))
             return 0.0
 
@@ -94,6 +100,8 @@ class Aggregator:
 
     async def _aggregate(self, elements: Sequence[Element]) -> int:
         applied = await self._apply(elements)
+        if applied.gap and applied.elements == 0:
+            return await self._lost.read_again()
         await self._hold(applied.changes)
         refused: RefusedMethods = {}
         if full := self._full(applied.changes):
@@ -102,6 +110,7 @@ class Aggregator:
                 return await self._aggregate(elements[:together])
             refused = await self._refuse(applied, full, elements)
         await self._commit(applied, refused)
+        self._lost.trimmed(applied.elements)
         return applied.elements
 
     async def _apply(self, elements: Sequence[Element]) -> Applied:

@@ -38,6 +38,8 @@ class Applied:
     elements: int = 0
     batch_bytes: int = 0
     """Bytes of the importer's batches among the elements."""
+    gap: bool = False
+    """The next element is a batch that does not continue its source: the one before it left the queue otherwise."""
     unknown_sources: set[str] = field(default_factory=set)
     """Their ledgers are needed first; nothing else in this object counts then."""
 
@@ -111,9 +113,13 @@ class ElementReader:
         ledger = self._ledger(header.source)
         if 0 <= header.end.offset <= ledger.offset:
             return 1
-        if ledger.offset < 0 or header.start != ledger.offset:
-            self._reject(element, f"batch does not continue source {header.source!r}")
+        if ledger.offset < 0:
+            self._reject(element, f"batch of source {header.source!r}, which Redis does not know")
             return 1
+        if header.start != ledger.offset:
+            self._applied.gap = True
+            self._applied.batch_bytes -= len(element)
+            return 0
         self._add_cells(header.source, batch.cells)
         self._applied.ledgers[header.source] = header.end
         return 1

@@ -1,5 +1,7 @@
 """The lane: this process's turn at being the one consumer of the queue and the one dumper."""
 
+import time
+from collections import deque
 from typing import NamedTuple
 
 import structlog
@@ -15,6 +17,10 @@ from daybook.stores.lease import Lease
 from daybook.stores.stores import Stores
 
 log = structlog.get_logger("lane")
+
+
+_LOSSES_TOLERATED, _LOSS_SECONDS, _LOSSES_KEPT = 2, 60.0, 100
+"""So many losses of batches within the time are more than a single accident."""
 
 
 class LaneSettings(NamedTuple):
@@ -33,6 +39,19 @@ class Lane:
         self._backoff = Backoff()
         self.waiting_for = "the first try"
         """What keeps the lane from working, for people; empty while it works here or elsewhere."""
+        self._losses: deque[float] = deque(maxlen=_LOSSES_KEPT)
+        """Moments, on the monotonic clock, at which batches had left the queue without a commit."""
+
+    @property
+    def problem(self) -> str:
+        """What is amiss with the queue although the lane works, for people; empty when nothing is."""
+        recent = sum(time.monotonic() - moment < _LOSS_SECONDS for moment in self._losses)
+        if recent < _LOSSES_TOLERATED:
+            return ""
+        return (
+            f"another program takes elements from {self._stores.queue.key} ({recent} times in the last "
+            f"{_LOSS_SECONDS:.0f} s): stop it; batches are read again, JSON that it took is lost"
+        )
 
     async def run(self, stop: StopToken) -> None:
         """Hold the lane whenever it can be had. Raises ConfigurationError when it must not be worked."""
@@ -82,6 +101,7 @@ class Lane:
             token=lease.token,
             max_buckets=self._settings.retention.max_buckets,
             max_methods=self._settings.max_methods,
+            on_loss=lambda: self._losses.append(time.monotonic()),
         )
         await first_failure(
             aggregator.run(stop, self._settings.queue_wait_seconds),

@@ -27,6 +27,7 @@ async def recover(stores: Stores, token: str) -> None:
             f"{state.settled}): restore the newer archive, or empty Redis to go on from this one"
         )
     if state is not None and not state.is_behind(held.snapshot):
+        await _follow_queue(stores, token)
         return
     dropped = await restore(stores.redis, stores.queue.key, token, held, await archive.sources())
     if held.snapshot:
@@ -37,3 +38,18 @@ async def recover(stores: Stores, token: str) -> None:
             dropped_batches=dropped.batches,
             dropped_elements=dropped.others,
         )
+
+
+async def _follow_queue(stores: Stores, token: str) -> None:
+    """Take over the elements that wait under another key, when the queue's name has changed since the last owner."""
+    former = await stores.requeue.former_queue()
+    if former == stores.queue.key:
+        return
+    found = await stores.requeue.read_again(token, former)
+    log.warning(
+        "the queue has another name now; what waited under the former one is taken over",
+        queue=stores.queue.key,
+        former=former,
+        moved_elements=found.moved_elements,
+        read_again=len(found.sources),
+    )

@@ -56,5 +56,6 @@ for _ = 1, call('LLEN', queue) do
   end
 end
 call('HSET', state, 'archive', archive.id, 'snapshot', archive.snapshot, 'settled', archive.snapshot,
-  'registry', sources_version + 1, 'queued_bytes', 0, 'record_bytes', 0, 'restored', token)
+  'registry', sources_version + 1, 'queued_bytes', 0, 'record_bytes', 0, 'restored', token,
+  'queue', queue)
 return {'ok', #names, batches, others}
