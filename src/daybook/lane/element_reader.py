@@ -21,7 +21,7 @@ _CELLS_PER_COMMIT = 300_000
 
 
 Changes = dict[Bucket, list[tuple[str, int, int]]]
-"""By bucket: payment method, units and transactions to add."""
+"""Payment methods, units and transactions to add, by bucket."""
 
 
 @dataclass
