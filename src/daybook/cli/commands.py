@@ -86,7 +86,7 @@ def verify(
         typer.Argument(metavar="[FILE]...", help="Imported files; without names, all that still exist."),
     ] = None,
 ) -> None:
-    """Recompute files row by row and compare them with both stores. Exit code 1 when something differs."""
+    """Recompute files row by row and compare with both stores, to the row and the cent. Exit code 1 if they differ."""
     import uvloop
 
     from daybook import settings
