@@ -1,4 +1,4 @@
-"""One `scan_csv().group_by().sum()`, nothing kept. A third word `decimal` reads amounts as decimals."""
+"""Polars: runs one `scan_csv().group_by().sum()` and keeps nothing. With a third word `decimal` it reads decimals."""
 
 import sys
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Answers that FastAPI does not make by itself: exact amounts, and errors."""
+"""Answers that FastAPI does not make by itself: exact amounts and errors."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ _SECONDS_TO_RETRY = "1"
 
 
 def json_answer(value: Any) -> Response:
-    """Answer plain values and pydantic models that hold exact numbers (`books/exact_json.py`)."""
+    """Return plain values and pydantic models as JSON with exact numbers (`books/exact_json.py`)."""
     return Response(msgspec.json.encode(value, enc_hook=dict), media_type="application/json")
 
 
 def error_answer(error: Exception) -> JSONResponse:
-    """Answer an error with its status and its message; 503 says when to try again."""
+    """Return an error's status and message. A 503 says when to try again."""
     status = error.status if isinstance(error, DaybookError) else 500
     headers = {"Retry-After": _SECONDS_TO_RETRY} if status == 503 else None  # noqa: PLR2004 - HTTP's number
     return JSONResponse({"detail": str(error)}, status, headers)

@@ -18,10 +18,10 @@ router = APIRouter(prefix="/v1")
     tags=["stats"],
     response_model=schemas.ReconcileAnswer,
     responses={503: {"model": schemas.Detail}},
-    summary="Whether sources, Redis and the archive agree to the row and the cent",
+    summary="Compare sources, Redis and the archive, to the row and the cent",
 )
 async def reconciliation(services: ServicesDependency) -> Response:
-    """Reads everything that both stores hold."""
+    """Read all that both stores hold and compare it. This takes longer the more days there are."""
     services.check_recovered()
     books = await reconcile(services.stores)
     amounts = {kind: _amounts(comparison) for kind, comparison in books.amounts.items()}

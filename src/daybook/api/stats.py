@@ -1,4 +1,4 @@
-"""`GET /stats`: the route, the answers that are kept while no total changes, and the short way to them."""
+"""`GET /stats`: the route, a cache of answers that is valid while no total changes, and a shortcut to the cache."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ from daybook.stores.stores import Stores
 router = APIRouter(tags=["stats"])
 
 _MAX_AGE_SECONDS = 1.0
-"""For what changes without a commit: someone who writes to the archive by hand."""
+"""Longest time that an answer is kept. It covers changes without a commit: somebody writes to the archive by hand."""
 _KEPT_BYTES = 16 << 20
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _USUAL_QUESTION = re.compile(rb"from_date=(\d{4}-\d{2}-\d{2})&to_date=(\d{4}-\d{2}-\d{2})")
@@ -36,20 +36,27 @@ class _Kept(NamedTuple):
 
 
 class StatsAnswers:
-    """Rendered answers. One is given again only if Redis says, after the question came, that nothing was committed
-    since.
+    """A cache of rendered answers.
 
-    Raises what `read_totals` raises.
+    Every request asks Redis for its state first. A kept answer is used only when nothing was committed since it was
+    made.
     """
 
     def __init__(self, stores: Stores, waiting_for: Callable[[], str]) -> None:
-        """`waiting_for` names what keeps the lane from working: till it is empty the stores may not fit together."""
+        """Take `waiting_for`, which returns the reason why the lane does not work.
+
+        Redis and the archive may disagree until it is empty.
+        """
         self._stores, self._waiting_for = stores, waiting_for
         self._kept: LRUCache[tuple[date, date], _Kept] = LRUCache(_KEPT_BYTES, getsizeof=lambda kept: len(kept.answer))
         self._asking: asyncio.Task[RedisState] | None = None
         self._next: asyncio.Task[RedisState] | None = None
 
     async def answer(self, first: date, last: date) -> bytes:
+        """Return the JSON of a range of days, both ends included.
+
+        Raises what `read_totals` raises, and RecoveringError while Redis and the archive may disagree.
+        """
         state = await self._state()
         if reason := self._waiting_for():
             raise RecoveringError(reason)
@@ -62,7 +69,7 @@ class StatsAnswers:
         return answer
 
     async def _state(self) -> RedisState:
-        """Ask Redis from now on; all who ask before the question is sent share one round trip."""
+        """Return the state of Redis, asked after this call. All calls before the question is sent share its answer."""
         if self._next is None:
             self._next = asyncio.create_task(self._ask(self._asking))
         return await asyncio.shield(self._next)
@@ -82,7 +89,7 @@ StatsDependency = Annotated[StatsAnswers, Depends(_answers)]
 
 
 def _only_days(text: str) -> str:
-    """Keep pydantic from reading `1767225600` or a moment as a day."""
+    """Return the text of a day; keep pydantic from reading `1767225600` or a moment as a day."""
     if _DAY.fullmatch(text) is None:
         raise PydanticCustomError("date_parsing", "Input should be a valid date in the form YYYY-MM-DD")
     return text
@@ -98,12 +105,12 @@ Day = Annotated[date, BeforeValidator(_only_days), Query(examples=["2026-01-01"]
     summary="Exact totals per day, type and payment method",
 )
 async def stats(answers: StatsDependency, from_date: Day, to_date: Day) -> Response:
-    """Both ends of the range belong to it."""
+    """Return the totals of a range of days, both ends included."""
     return Response(await answers.answer(from_date, to_date), media_type="application/json")
 
 
 class StatsShortcut:
-    """Answers `from_date=…&to_date=…` before FastAPI reads the query, which takes longer than the answer."""
+    """Answers `from_date=…&to_date=…` without FastAPI, whose parsing of the query takes longer than the answer."""
 
     def __init__(self, app: ASGIApp, answers: StatsAnswers) -> None:
         self._app, self._answers = app, answers
@@ -123,7 +130,7 @@ class StatsShortcut:
 
 
 def _days_of(query: bytes) -> tuple[date, date] | None:
-    """Return the days that the usual question names; None for any other, which FastAPI judges."""
+    """Return the two days of the usual query; None for any other query, which goes to FastAPI."""
     found = _USUAL_QUESTION.fullmatch(query)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Amounts as JSON numbers, digit by digit: no double is between the total and its text."""
+"""Exact amounts as JSON numbers. They are written from decimal text, never through a float."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Totals of a range of days, from Redis and the archive together."""
+"""Reads the totals of a range of days from Redis and the archive together."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -24,8 +24,8 @@ def check_range(first: date, last: date) -> None:
 async def read_buckets(stores: Stores, first: date, last: date) -> dict[Bucket, HeldBucket]:
     """Read every bucket of a range of days, both ends included.
 
-    Redis is read before the archive: a bucket that is evicted in between is then still found. The archive is not
-    asked when Redis has all. Raises InvalidRangeError, StoreUnavailableError.
+    Redis is read before the archive, so that a bucket evicted in between is still found. The archive is read only when
+    Redis does not hold all buckets. Raises InvalidRangeError, StoreUnavailableError.
     """
     check_range(first, last)
     days = first.isoformat(), last.isoformat()
@@ -44,6 +44,7 @@ async def read_totals(stores: Stores, first: date, last: date) -> Days:
 
 
 def by_day(buckets: Mapping[Bucket, Cells]) -> Days:
+    """Group buckets by day; days without cells are left out."""
     days: Days = {}
     for bucket in sorted(buckets):
         if buckets[bucket]:
@@ -53,7 +54,7 @@ def by_day(buckets: Mapping[Bucket, Cells]) -> Days:
 
 
 def render(days: Days) -> bytes:
-    """Return the JSON answer of `/stats`, amounts as exact numbers, methods in alphabetical order."""
+    """Return the JSON answer of `/stats`, with exact amounts and with methods in alphabetical order."""
     return msgspec.json.encode(
         {
             "data": {

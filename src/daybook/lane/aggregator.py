@@ -1,4 +1,4 @@
-"""Takes the oldest elements of the queue, adds them up, and commits the new totals."""
+"""Sums up the oldest elements of the queue and commits the new totals."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -29,26 +29,30 @@ log = structlog.get_logger("aggregator")
 _ELEMENTS_PER_COMMIT = 16000
 _BYTES_PER_COMMIT = 16 << 20
 _SINGLY_AFTER_REFUSAL = 64
-"""A batch with rows that have no room is seldom alone, and is applied alone."""
+"""Commits of one element each after a batch with refused rows. More such batches usually follow it."""
 _NOTHING = Cell(0, 0)
 _EMPTY = HeldBucket(BucketState(0, {}))
 
 
 class Room(Protocol):
+    """The part that makes room in Redis."""
+
     async def make_room(self, buckets: int, needed: Iterable[Bucket]) -> None:
-        """Evict until `buckets` further ones fit, none of the needed; raises StoreUnavailableError."""
+        """Evict until `buckets` more buckets fit, and keep those in `needed`. Raises StoreUnavailableError."""
         ...
 
     async def make_room_for_records(self) -> None:
-        """Archive the waiting rejects and restatements when they are at their limit; raises StoreUnavailableError."""
+        """Archive the waiting rejects and restatements once they reach their limit. Raises StoreUnavailableError."""
         ...
 
 
 class Aggregator:
-    """The one consumer of a lane. It keeps absolute totals in memory, which is safe under the lane's fence:
-    a commit names the version that each bucket must have in Redis.
+    """The one consumer of a lane. It keeps absolute totals in memory.
 
-    LaneLostError and RedisUnavailableError leave it: the lane has to be acquired again, with a new object.
+    Memory cannot disagree with Redis unnoticed: a commit names the version that each bucket must have in Redis, and
+    it fails when another process has taken the lane.
+
+    Methods raise LaneLostError and RedisUnavailableError. Acquire the lane again after either, with a new object.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class Aggregator:
         self._singly = 0
 
     async def run(self, stop: StopToken, wait_seconds: float) -> None:
+        """Aggregate until the stop; look at an empty queue every `wait_seconds`, or sooner when elements arrive."""
+
         async def step() -> float:
             done = await self.aggregate_once()
             await self._lost.look(idle=done == 0)
@@ -84,12 +90,12 @@ class Aggregator:
 
         async def tell(error: Exception, seconds: float) -> None:
             self._one_by_one = True
-            log.warning("waiting for the archive", reason=str(error), seconds=seconds)
+            log.warning("the aggregator waits for the archive", reason=str(error), next_try_seconds=seconds)
 
         await repeat(step, stop, tell, raised=(RedisUnavailableError,))
 
     async def aggregate_once(self) -> int:
-        """Apply the oldest elements in one commit; how many left the queue."""
+        """Apply the oldest elements in one commit; return how many left the queue, 0 when it is empty."""
         limit = 1 if self._one_by_one or self._singly else _ELEMENTS_PER_COMMIT
         elements = await self._stores.queue.peek(limit, _BYTES_PER_COMMIT)
         if not elements:
@@ -105,7 +111,7 @@ class Aggregator:
         await self._hold(applied.changes)
         refused: RefusedMethods = {}
         if full := self._full(applied.changes):
-            if applied.elements > (together := _of_one_kind(elements)):
+            if applied.elements > (together := _run_of_one_kind(elements)):
                 self._singly = _SINGLY_AFTER_REFUSAL if together == 1 else 0
                 return await self._aggregate(elements[:together])
             refused = await self._refuse(applied, full, elements)
@@ -114,7 +120,7 @@ class Aggregator:
         return applied.elements
 
     async def _apply(self, elements: Sequence[Element]) -> Applied:
-        """Read elements in a thread, with the ledgers of the sources that they speak of."""
+        """Read elements in a thread, and first the ledgers of their sources."""
         while True:
             applied = await asyncio.to_thread(
                 ElementReader(self._ledgers, max(1, self._max_buckets // 2)).apply, elements
@@ -135,7 +141,7 @@ class Aggregator:
     async def _refuse(
         self, applied: Applied, full: dict[Bucket, set[str]], elements: Sequence[Element]
     ) -> RefusedMethods:
-        """Turn the rows without room into rejects, of one batch or a run of JSON."""
+        """Turn the refused rows of one batch, or of a run of JSON, into rejects; return their payment methods."""
         limit = MethodLimit(full, self._max_methods)
         taken = [element for element in elements[: applied.elements] if isinstance(element, bytes)]
         ((name, before),) = ((source, self._ledgers[source]) for source in applied.ledgers)
@@ -144,7 +150,7 @@ class Aggregator:
         else:
             batch, source = await asyncio.to_thread(decode, taken[0]), await self._stores.sources.get(name)
             if source is None:
-                raise LaneLostError(f"Redis does not know source {name!r} any more")
+                raise LaneLostError(f"Redis no longer knows source {name!r}")
             try:
                 rows = await asyncio.to_thread(limit.of_file, batch, source, before)
             except SourceError as error:
@@ -156,7 +162,7 @@ class Aggregator:
         return rows.methods
 
     async def _rejected_lines(self, source: str, after: int, last: int) -> set[int]:
-        """Lines of a source that the importer has rejected."""
+        """Return the rejected lines of a source after line `after`, as far as line `last`."""
         waiting = {reject.line for reject in await self._stores.hot.waiting_rejects() if reject.source == source}
         return waiting | {reject.line for reject in await self._stores.archive.rejects(source, after, last - after)}
 
@@ -192,7 +198,7 @@ class Aggregator:
                 del self._held[bucket]
             await self._hold(applied.changes)
             if self._full(applied.changes):
-                raise LaneLostError("another consumer has changed the buckets")
+                raise LaneLostError("another consumer changed the buckets")
         self._sequence += 1
         self._ledgers.update(applied.ledgers)
         self._refused.update(applied.refused)
@@ -221,7 +227,7 @@ class Aggregator:
         return writes, after
 
     async def _hold(self, buckets: Iterable[Bucket]) -> None:
-        """Know every bucket in full: from Redis if it is resident, else from the archive, else empty."""
+        """Read every bucket that is not in memory: from Redis, else from the archive, else as an empty bucket."""
         wanted = list(buckets)
         if len(self._held) + len(wanted) > self._max_buckets:
             self._held = {bucket: self._held[bucket] for bucket in wanted if bucket in self._held}
@@ -237,7 +243,7 @@ class Aggregator:
             self._held.update({bucket: archived.get(bucket, _EMPTY) for bucket in cold})
 
 
-def _of_one_kind(elements: Sequence[Element]) -> int:
-    """How many elements from the first on can be judged row by row together: one batch, or a run of JSON."""
+def _run_of_one_kind(elements: Sequence[Element]) -> int:
+    """Return how many elements at the beginning can be judged together, row by row: one batch, or a run of JSON."""
     run = next((index for index, element in enumerate(elements) if not is_json(element)), len(elements))
     return max(1, run)
