@@ -10,7 +10,6 @@ _GIB = 1 << 30
 _PACKAGES = (
     "redis",
     "hiredis",
-    "polars",
     "numpy",
     "nanoarrow",
     "fastapi",

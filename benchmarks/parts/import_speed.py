@@ -35,8 +35,8 @@ class Peer(NamedTuple):
 
 
 PEERS = (
-    Peer(ONE_SHOT, "nothing", "polars_sums"),
-    Peer("polars, decimals", "nothing", "polars_sums", "decimal"),
+    Peer(ONE_SHOT, "nothing", "polars_sums", own_packages=True),
+    Peer("polars, decimals", "nothing", "polars_sums", "decimal", own_packages=True),
     Peer(CLICKHOUSE, "totals, not synced", "clickhouse_view", own_packages=True),
     Peer("ClickHouse, raw rows kept", "rows and totals, not synced", "clickhouse_view", "raw", own_packages=True),
     Peer("DuckDB", "totals", "duckdb_sums", own_packages=True),
