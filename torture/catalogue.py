@@ -12,6 +12,7 @@ from torture.kinds.pauses import PAUSE
 from torture.kinds.redis_crashes import REDIS
 from torture.kinds.shortages import SHORTAGE
 from torture.kinds.stops import STOP
+from torture.kinds.thefts import THEFT
 
 KINDS: tuple[Kind, ...] = (
     KILL,
@@ -25,5 +26,6 @@ KINDS: tuple[Kind, ...] = (
     CLOCK,
     FILE,
     CORRECTION,
+    *THEFT,
     ORIGINAL,
 )

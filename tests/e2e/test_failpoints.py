@@ -45,8 +45,8 @@ def points_of_a_life(make_service: MakeService, tmp_path: Path, **settings: Sett
 def test_a_life_on_sqlite_comes_by_every_point(make_service: MakeService, tmp_path: Path) -> None:
     passed = points_of_a_life(make_service, tmp_path)
     expected = {*failpoints.SCRIPTS, *failpoints.SQLITE, *failpoints.FILES, *failpoints.SERVER}
-    assert set(passed) == expected
-    assert len(passed) == len(expected)
+    assert set(passed) - {*failpoints.REQUEUE} == expected
+    assert len(passed) == len(set(passed))
 
 
 def test_a_life_on_mongodb_comes_by_every_point(

@@ -1,9 +1,20 @@
 """The failpoints of the package (`daybook.failpoints`), grouped by the code that reaches them."""
 
+from collections.abc import Iterable
+
 from daybook.stores.connection import SCRIPTS as _SCRIPT_NAMES
 
-SCRIPTS = tuple(f"redis.{script}.{moment}" for script in _SCRIPT_NAMES for moment in ("before", "after"))
+_AFTER_A_LOSS = ("waiting", "read_again")
+
+
+def _around(scripts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"redis.{script}.{moment}" for script in scripts for moment in ("before", "after"))
+
+
+SCRIPTS = _around(script for script in _SCRIPT_NAMES if script not in _AFTER_A_LOSS)
 """The points before a script is sent and after its answer arrived."""
+REQUEUE = _around(_AFTER_A_LOSS)
+"""The same of the scripts that run when batches left the queue without a commit."""
 SQLITE = (
     "sqlite.open.begun", "sqlite.open.raised", "sqlite.open.committed", "sqlite.write.begun", "sqlite.write.buckets",
     "sqlite.write.sources", "sqlite.write.rejects", "sqlite.write.restatements", "sqlite.write.committed",
