@@ -1,4 +1,4 @@
-"""Time, in one place."""
+"""The current time, and times as text."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,17 +8,20 @@ def utc_now() -> datetime:
 
 
 def moment_text(moment: datetime) -> str:
-    """`2026-01-15T10:30:00.123Z`, in UTC; such texts sort as the moments do."""
+    """Return a moment as text in UTC: `2026-01-15T10:30:00.123Z`. Such texts sort in the order of time."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def moment_of(milliseconds: int) -> datetime:
-    """Of milliseconds since 1970."""
+    """Return the moment that is `milliseconds` after the start of 1970 in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def cutoff_day(now: datetime, age: timedelta) -> str:
-    """Older days than this one are served from the archive; computed on moments, then cut to a day."""
+    """Return the day of the moment `now - age`. Days before it are served from the archive.
+
+    Returns the first day of the calendar when the moment is before it.
+    """
     try:
         return (now - age).date().isoformat()
     except OverflowError:

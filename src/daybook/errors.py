@@ -1,49 +1,69 @@
-"""The error tree. A public error has an HTTP status and a message that is fit to show."""
+"""The errors that Daybook raises on purpose, with the status that each has as an HTTP answer.
+
+* DaybookError: base of all; 500 unless the tree names another status
+    - ConfigurationError: a setting, an argument or a store does not let the process start or go on
+    - InvalidRangeError: a request's range of days ends before it begins; 400
+    - UnknownSourceError: no source has the id in a request; 404
+    - StoreUnavailableError: Redis or the archive does not answer; the caller tries again; 503
+        + RedisUnavailableError: Redis does not answer or cannot write
+        + RecoveringError: Redis answers, but what is needed is not restored or not archived yet
+    - SourceError: a file cannot be imported as it is
+    - LaneLostError: another process took the lane over, or Redis went back in time
+    - FencedError: a later dumper opened the archive
+    - IntegrityError: a store holds a state that no correct history leads to
+
+Every message is fit to show to a user.
+"""
 
 
 class DaybookError(Exception):
     """Base of every error that Daybook raises on purpose."""
 
     status = 500
+    """Status of the HTTP answer."""
 
 
 class ConfigurationError(DaybookError):
-    """A start that must not go on; the message is one line for the person who started it."""
+    """The process must not start or must not go on. The message is one line for the person who started it."""
 
 
 class InvalidRangeError(DaybookError):
+    """The range of days in a request ends before it begins."""
+
     status = 400
 
 
 class UnknownSourceError(DaybookError):
+    """No source has the id in a request."""
+
     status = 404
 
 
 class StoreUnavailableError(DaybookError):
-    """Redis or the archive does not answer. Nothing is lost; the work is tried again."""
+    """Redis or the archive does not answer. Nothing is lost: the caller tries again."""
 
     status = 503
 
 
 class RedisUnavailableError(StoreUnavailableError):
-    """Redis is away or cannot write. It may have been restarted: what it holds must be looked at again."""
+    """Redis does not answer or cannot write. It may have restarted: check what it holds before going on."""
 
 
 class RecoveringError(StoreUnavailableError):
-    """Redis answers but does not hold the restored state yet."""
+    """Redis answers, but what is needed is not restored or not archived yet."""
 
 
 class SourceError(DaybookError):
-    """A file that cannot be imported: names the file and what is wrong with it."""
+    """A file cannot be imported as it is. The message names the file and what is wrong with it."""
 
 
 class LaneLostError(DaybookError):
-    """Another owner took the lane over, or Redis went back in time: acquire it again before going on."""
+    """Another process took the lane over, or Redis went back in time: acquire the lane again before going on."""
 
 
 class FencedError(DaybookError):
-    """The archive was opened by a later dumper; this one must not write to it any more."""
+    """A later dumper opened the archive: this one may no longer write to it."""
 
 
 class IntegrityError(DaybookError):
-    """State that no correct history leads to. Stop rather than answer with a wrong cent."""
+    """A store holds a state that no correct history leads to. It is raised rather than answering with a wrong total."""

@@ -1,7 +1,8 @@
-"""Named instants at which a fault campaign ends this process, as `kill -9` would. Nothing happens in ordinary life.
+"""Failpoints: named places in the code where a fault campaign can kill this process.
 
-`DAYBOOK_FAILPOINT=redis.commit.after:3` ends it at the third hit of that point, `DAYBOOK_FAILPOINTS_SEEN=FILE`
-appends each point's name to the file when it is first hit.
+`DAYBOOK_FAILPOINT=redis.commit.after:3` kills the process (SIGKILL) at the third hit of that failpoint.
+`DAYBOOK_FAILPOINTS_SEEN=FILE` appends the name of each failpoint to FILE at its first hit.
+Without these two variables a failpoint does nothing.
 """
 
 import os
@@ -32,7 +33,7 @@ _armed: _Armed | None = None
 
 
 def arm() -> None:
-    """Obey this process's environment from now on; without the two variables nothing changes."""
+    """Read the two variables from the environment; from now on the failpoints act on them."""
     global _armed  # noqa: PLW0603 - one process, one environment
     order, seen = os.environ.get(_VARIABLE, ""), os.environ.get(_SEEN_VARIABLE, "")
     _armed = _Armed(order, seen) if order or seen else None

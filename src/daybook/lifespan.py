@@ -1,4 +1,7 @@
-"""The only place that builds real objects: open, start workers, yield, stop, close."""
+"""The service's life: open the stores, start the workers, stop them, close the stores.
+
+Real stores and workers are made only here.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,23 +37,23 @@ _REDIS_TIMEOUT_SECONDS = 10.0
 
 @dataclass(kw_only=True)
 class OpenStores(Stores):
-    """Stores that this process has opened and will close."""
+    """Stores that this process opened and will close."""
 
     valkey: EmbeddedValkey | None
-    """The embedded server, if this process owns it."""
+    """The embedded server; None when this process does not own it."""
 
     @property
     def alone(self) -> bool:
-        """Nobody else can write to this Redis while this process lives."""
+        """Return whether no other process can write to this Redis while this one lives."""
         return self.valkey is not None
 
 
 @asynccontextmanager
 async def open_stores(settings: Settings, purpose: str, *, share: bool = False) -> AsyncIterator[OpenStores]:
-    """Open the stores that the settings name; nothing is connected yet but the embedded server, which runs.
+    """Open the stores that the settings name. An embedded server is started; nothing else is connected yet.
 
-    `share` uses the embedded server of a service that runs on the same DataDir; else a DataDir in use
-    raises ConfigurationError.
+    With `share`, the embedded server of a service that runs on the same DataDir is used. Without it, or
+    when there is no such server, a DataDir in use raises ConfigurationError.
     """
     async with AsyncExitStack() as stack:
         unix_socket, valkey = None, None
@@ -91,14 +94,17 @@ async def _embedded(
 def _archive(settings: Settings) -> Archive:
     if settings.mongo_uri is None:
         return SqliteArchive(settings.data_dir / "archive.sqlite")
-    from daybook.stores.mongo_archive import MongoArchive  # noqa: PLC0415 - a quarter second that SQLite need not wait
+    from daybook.stores.mongo_archive import MongoArchive  # noqa: PLC0415 - takes a quarter second, which SQLite does not need
 
     return MongoArchive(settings.mongo_uri.get_secret_value(), settings.mongo_database)
 
 
 @asynccontextmanager
 async def importing(settings: Settings, stores: OpenStores, *, complete: bool = False) -> AsyncIterator[ImportContext]:
-    """Open what the importers of this process share."""
+    """Yield what the importers of this process share.
+
+    `complete` counts a last line that has no line end.
+    """
     options = ImportOptions(
         replay_speed=settings.replay_speed,
         limits=Limits(buckets=max(2, settings.max_resident_buckets // 2), rejects=_REJECTS_PER_BATCH),
@@ -130,10 +136,11 @@ def make_lane(settings: Settings, stores: OpenStores) -> Lane:
 
 @asynccontextmanager
 async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIterator[Services]:
-    """A whole service: stores, lane, importers, under the supervisor; on exit it stops within the timeouts.
+    """Run a whole service: stores, and the lane and the importers as the supervisor's tasks.
 
-    Raises ConfigurationError at once for what is known before any store answers; what is found out later
-    stops the supervisor, which keeps it as `fatal`.
+    On exit the tasks stop within GracefulShutDownTimeout; then they are cancelled. Raises ConfigurationError
+    for what is wrong before any store answers. A ConfigurationError of a task stops the supervisor, which
+    keeps it as `fatal`.
     """
     async with open_stores(settings, "daybook serve") as stores, importing(settings, stores) as context:
         lane = make_lane(settings, stores)

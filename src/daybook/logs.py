@@ -1,4 +1,4 @@
-"""How log lines look: for people on a terminal, as JSON lines elsewhere if `LOG_FORMAT=json`."""
+"""The form of log lines on standard error: text for people, or JSON lines if `LOG_FORMAT=json`."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ import structlog
 
 
 def configure(*, quiet: bool = False) -> None:
-    """`quiet` keeps to warnings."""
+    """Set up logging for this process. `quiet` drops all lines below warnings."""
     json = os.environ.get("LOG_FORMAT") == "json"
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()

@@ -1,4 +1,4 @@
-"""Runs the service in this process: HTTP, workers, signals, and the two shutdown timeouts."""
+"""The service in this process: HTTP, workers, signals, and the two shutdown timeouts."""
 
 import asyncio
 import contextlib
@@ -23,23 +23,23 @@ log = structlog.get_logger("daybook")
 
 FORCED_EXIT_CODE = 3
 _FORCE_SHARE = 0.9
-"""Of the force time, so that the process is gone when it is over."""
+"""Share of ForceShutDownTimeout after which the process is killed, so that it is gone when the time is over."""
 _HTTP_SHARE_OF_GRACE = 0.5
-"""Of the graceful time, for open connections; the workers stop at the same time."""
+"""Share of GracefulShutDownTimeout that open connections get; the workers stop at the same time."""
 
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `serve`, which also knows the workers and exits with 0."""
+        """Leave the signals to `serve`, which also stops the workers and then exits with 0."""
         yield
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; queues are kept.
+    """Run the service until SIGTERM or SIGINT. The queues are kept.
 
-    Raises ConfigurationError when the service must not start or go on. Ends the process with code 3 if it
-    is not done within GracefulShutDownTimeout + ForceShutDownTimeout.
+    Raises ConfigurationError when the service must not start or must not go on. Ends the process with
+    code 3 when it has not stopped within GracefulShutDownTimeout + ForceShutDownTimeout.
     """
     stop = StopToken()
     loop = asyncio.get_running_loop()
@@ -58,7 +58,7 @@ async def serve(settings: Settings) -> None:
             server = _Server(config)
             stopping = asyncio.create_task(_stop_server(stop, server, settings))
             host, port = listener.getsockname()[:2]
-            log.info("Daybook answers; stop it with Ctrl-C", address=f"http://{host}:{port}")
+            log.info("Daybook is running; stop it with Ctrl-C", address=f"http://{host}:{port}")
             await server.serve(sockets=[listener])
             stop.set()
             await stopping
@@ -76,7 +76,7 @@ async def _stop_server(stop: StopToken, server: uvicorn.Server, settings: Settin
 
 def _end_by_force_after(seconds: float) -> None:
     def end() -> None:
-        sys.stderr.write(f"daybook: not done {seconds:g} s after the stop signal: ended by force\n")
+        sys.stderr.write(f"daybook: still running {seconds:g} s after the stop signal: ended by force\n")
         sys.stderr.flush()
         os._exit(FORCED_EXIT_CODE)
 

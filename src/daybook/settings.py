@@ -1,4 +1,4 @@
-"""Every setting, its names in the environment, its default and its bounds (design, section 2)."""
+"""All settings: their names in the environment, their defaults and their bounds."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from daybook.errors import ConfigurationError
 
 
 def _named(name: str, *further: str, default: Any, **bounds: Any) -> Any:
-    """A field under its contract's name and the upper-snake form of it, and of the `further` names."""
+    """Return a field that is set by `name` or a `further` name, each also in its upper-snake form."""
     names = [form for each in (name, *further) for form in (each, _upper_snake(each))]
     return Field(default=default, validation_alias=AliasChoices(*names), **bounds)
 
@@ -25,7 +25,7 @@ Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
-    """What a service runs with. Use `load()`; it answers bad values with one line."""
+    """The settings of a service. Make them with `load()`, which reports a bad value in one line."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -67,7 +67,10 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: Any) -> Settings:
-    """The settings of this environment; raises ConfigurationError with variable, value, what is allowed."""
+    """Return the settings from the environment and `.env`; `overrides` go before both.
+
+    Raises ConfigurationError with the variable, its value (unless it is secret) and what is allowed.
+    """
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -78,7 +81,7 @@ def load(**overrides: Any) -> Settings:
 
 
 def _name_in_use(name: str) -> str:
-    """The form of a variable's name that the environment has; `name` itself if it is none of them."""
+    """Return the spelling of the setting's name that the environment uses; `name` itself when it uses none."""
     present = {variable.lower(): variable for variable in os.environ}
     for field in Settings.model_fields.values():
         alias = field.validation_alias

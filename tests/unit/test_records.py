@@ -178,7 +178,7 @@ def test_other_bytes_before_the_checkpoint_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_bytes(HEADER + ROW)
     reader = BlockReader(path)
-    with pytest.raises(SourceError, match="not the ones that were read"):
+    with pytest.raises(SourceError, match="have changed since they were read"):
         reader.skip_to(60, hashlib.sha256(b"other").hexdigest())
     reader.close()
 

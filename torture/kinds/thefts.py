@@ -33,9 +33,9 @@ def stolen(case: Case) -> None:
     progress = Progress(service, file)
     with case.readers([service], [file]):
         for number in range(case.faults):
-            if service.running is None or service.running.poll() is not None:
+            if number == 0 or service.running.poll() is not None:
                 at = f"{case.chance.choice(REQUEUE)}:1" if case.chance.random() < SHARE_AT_A_POINT else ""
-                case.start(service, DAYBOOK_FAILPOINT=at)
+                service.launch(DAYBOOK_FAILPOINT=at)
             until(lambda: progress.has_grown() or service.running.poll() is not None, "it does some work, or dies")
             with suppress(RedisError, OSError), stores.client(service) as client:
                 if client.brpop([QUEUE], timeout=2):

@@ -1,4 +1,4 @@
-"""Buckets and the sums they hold."""
+"""Buckets, and the sums in them."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,9 +7,9 @@ from daybook.domain.transaction import Transaction
 
 TYPES = ("deposits", "withdrawals")
 FIRST_DAY, LAST_DAY = "0001-01-01", "9999-12-31"
-"""The days of the calendar, both included."""
+"""The first and the last day that Python's calendar has."""
 DAYS_BEFORE_1970 = 719_163
-"""What turns a count of days since 1970-01-01 into `date.toordinal`."""
+"""Added to a number of days since 1970-01-01, it gives the ordinal of `date.toordinal`."""
 
 
 class Bucket(NamedTuple):
@@ -22,50 +22,51 @@ class Bucket(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What one payment method adds up to."""
+    """One payment method in a bucket."""
 
     units: int
-    """Units of 10^-8 (`daybook.domain.money`)."""
+    """Sum of the amounts, in units of 10^-8 (`daybook.domain.money`)."""
     transactions: int
-    """How many."""
+    """Number of transactions."""
 
 
 Cells = dict[str, Cell]
 """Payment method → cell."""
 Sums = dict[Bucket, Cells]
+"""Bucket → its cells."""
 
 
 class BucketState(NamedTuple):
-    """A bucket's full content at one version; version 0 and no cells is the empty bucket."""
+    """The full content of a bucket at one version. The empty bucket has version 0 and no cells."""
 
     version: int
     cells: Cells
 
     @property
     def units(self) -> int:
-        """Sum of all cells, in units of 10^-8."""
+        """Return the sum of all cells, in units of 10^-8."""
         return sum(cell.units for cell in self.cells.values())
 
     @property
     def transactions(self) -> int:
-        """Number of transactions in all cells."""
+        """Return the number of transactions in all cells."""
         return sum(cell.transactions for cell in self.cells.values())
 
     def is_ahead_of(self, archived: "BucketState | None") -> bool:
-        """Return whether the archive, which holds `archived`, still waits for this version."""
+        """Return whether this version is newer than the archived one; None stands for a bucket that is not archived."""
         return archived is None or archived.version < self.version
 
 
 class HeldBucket(NamedTuple):
-    """A bucket as the store that answers for it holds it: Redis while it is resident, else the archive."""
+    """A bucket as its store holds it: Redis while the bucket is resident, else the archive."""
 
     state: BucketState
     since: str = ""
-    """When it was last changed, as `clock.moment_text`; empty when nobody knows."""
+    """When the bucket last changed, as `clock.moment_text`; empty when unknown."""
     resident: bool = False
-    """Redis holds it."""
+    """True when Redis holds the bucket."""
     closed: bool = False
-    """It left Redis for the archive before: each further change is a restatement."""
+    """True when the bucket was evicted at least once: each further change is a restatement."""
 
 
 def add_transaction(sums: Sums, row: Transaction) -> None:

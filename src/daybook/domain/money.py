@@ -1,6 +1,6 @@
-"""Amounts as whole numbers of the smallest unit: 1 unit is 10^-8 of the currency.
+"""Amounts as whole numbers of units: 1 unit is 10^-8 of the currency.
 
-Python integers have no bound and no rounding, so a sum of units is exact at any size.
+Python's integers have no upper bound and do not round, so a sum of units is exact at any size.
 """
 
 import re
@@ -15,15 +15,15 @@ _PLAIN = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?",
 _SHOWN_DECIMALS = 2
 _UNITS_PER_HUNDREDTH = 10**6
 _WIDE = Context(prec=60)
-"""More digits than any sum has; the default context would round at 28."""
+"""Has more digits than any sum. The default context would round to 28."""
 _TEXT_LIMIT = 64
 
 
 def parse_amount(text: str) -> int:
-    """Units of one transaction's amount, by the rules of the contract.
+    """Return the units of one transaction's amount.
 
-    A plain decimal in ASCII digits, 0 < amount < 10^12, at most 8 decimals.
-    Raises ValueError with the reason.
+    The amount is a plain decimal in ASCII digits with at most 8 decimals, and 0 < amount < 10^12.
+    Raises ValueError with the reason when `text` breaks one of these rules.
     """
     match = _PLAIN.fullmatch(text) if len(text) <= _TEXT_LIMIT else None
     if match is None:
@@ -38,7 +38,7 @@ def parse_amount(text: str) -> int:
 
 
 def parse_number(text: str) -> int:
-    """Units of a JSON number, whose exponent stands for the decimal it denotes; bounds as `parse_amount`."""
+    """Return the units of a JSON number, which may have an exponent. Bounds and errors as in `parse_amount`."""
     if "e" not in text and "E" not in text:
         return parse_amount(text)
     if len(text) > _TEXT_LIMIT:
@@ -65,7 +65,7 @@ def _within_bounds(units: int) -> int:
 
 
 def units_of(number: Decimal) -> int:
-    """Units of a decimal of any size; raises ValueError when it needs more than 8 decimals."""
+    """Return the units of a decimal of any size. Raises ValueError when it has more than 8 decimals."""
     numerator, denominator = number.as_integer_ratio()
     units, rest = divmod(numerator * UNITS_PER_ONE, denominator)
     if rest:
@@ -74,7 +74,7 @@ def units_of(number: Decimal) -> int:
 
 
 def parse_total(text: str) -> int:
-    """Units of a stored total, the inverse of `format_units`; raises ValueError when it is none."""
+    """Return the units of a stored total: the inverse of `format_units`. Raises ValueError for any other text."""
     whole, _, fraction = text.partition(".")
     if whole and len(fraction) == _SHOWN_DECIMALS and (digits := whole + fraction).isdecimal() and digits.isascii():
         return int(digits) * _UNITS_PER_HUNDREDTH
@@ -86,7 +86,7 @@ def parse_total(text: str) -> int:
 
 
 def format_units(units: int) -> str:
-    """Exact decimal text: at least two decimals, as many as needed (`52763.85`, `0.00000001`)."""
+    """Return units as exact decimal text with 2 to 8 decimals, as many as needed: `52763.85`, `0.00000001`."""
     sign = "-" if units < 0 else ""
     whole, fraction = divmod(abs(units), UNITS_PER_ONE)
     hundredths, rest = divmod(fraction, _UNITS_PER_HUNDREDTH)
@@ -97,9 +97,10 @@ def format_units(units: int) -> str:
 
 
 def to_decimal(units: int) -> Decimal:
+    """Return units as an exact decimal with 8 decimals."""
     return _WIDE.create_decimal(units).scaleb(-DECIMALS, _WIDE)
 
 
 def units_of_sum(total: Decimal) -> int:
-    """Units of a sum of valid amounts, the inverse of `to_decimal`."""
+    """Return the units of a sum of valid amounts: the inverse of `to_decimal`."""
     return int(total.scaleb(DECIMALS, _WIDE))

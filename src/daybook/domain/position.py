@@ -1,4 +1,4 @@
-"""How far a source is read: the one thing that a checkpoint and a ledger are."""
+"""Positions in a source: checkpoints and ledgers both are positions."""
 
 import msgspec
 
@@ -6,25 +6,30 @@ from daybook.domain.money import format_units, parse_total
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Everything of a source before one byte, added up. The empty position is the file's beginning."""
+    """A place in a source, with the counts and control totals of everything before it.
+
+    `Position()` is the beginning of the source.
+    """
 
     offset: int = 0
-    """Bytes of (decompressed) content; of the queue's pseudo-source: elements."""
+    """Number of bytes of (decompressed) content before the place; for the source `queue`, number of elements."""
     line: int = 0
-    """Lines before `offset`; the record that begins there stands in line `line + 1`."""
+    """Number of lines before `offset`. The record that begins at `offset` is in line `line + 1`."""
     rows: int = 0
-    """Records read: valid and rejected ones."""
+    """Number of rows before `offset`, rejected ones included."""
     rejected: int = 0
+    """Number of rejected rows among them."""
     deposits: str = "0.00"
-    """Control total of the valid deposits, exact decimal text."""
+    """Control total of the valid deposits, as exact decimal text."""
     withdrawals: str = "0.00"
+    """Control total of the valid withdrawals, as exact decimal text."""
     digest: str = ""
-    """SHA-256 (hex) of the content before `offset`."""
+    """SHA-256 (in hex) of the content before `offset`."""
 
     def advanced(
         self, *, size: int, lines: int, rows: int, rejected: int, deposits: int, withdrawals: int, digest: str
     ) -> "Position":
-        """The position after `size` further bytes; the control totals are given in units of 10^-8."""
+        """Return the position `size` bytes later, whose digest is `digest`. `deposits` and `withdrawals` are units."""
         return Position(
             offset=self.offset + size,
             line=self.line + lines,
@@ -44,15 +49,16 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Valid rows that the importer passed and the aggregator rejected: their bucket had no room for their method."""
+    """The refused rows of a source: valid rows whose bucket had no room for their payment method."""
 
     rows: int = 0
     deposits: str = "0.00"
-    """What they add up to, exact decimal text."""
+    """Total of the refused deposits, as exact decimal text."""
     withdrawals: str = "0.00"
+    """Total of the refused withdrawals, as exact decimal text."""
 
     def more(self, rows: int, deposits: int, withdrawals: int) -> "Refused":
-        """With so many further rows; the totals are given in units of 10^-8."""
+        """Return a copy with further refused rows added. `deposits` and `withdrawals` are units."""
         return Refused(
             self.rows + rows,
             format_units(parse_total(self.deposits) + deposits),

@@ -1,4 +1,4 @@
-"""Rows that do not count, and the rows that take their place."""
+"""Rejects, and the corrections that count in their place."""
 
 from typing import NamedTuple
 
@@ -6,40 +6,47 @@ import msgspec
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """A row that does not count, as it stood in its source: it breaks a rule, or there was no room for it."""
+    """A row that does not count, because it breaks a rule or because its bucket had no room for it."""
 
     source: str
+    """Id of the source."""
     line: int
-    """Line number in the file, from 1; of the queue: number of the transaction, from 1."""
+    """Line number in the file, from 1; for the source `queue`, number of the transaction, from 1."""
     raw: str
-    """The row's text; bytes that are no UTF-8 stand as `\\xNN`; at most `RAW_LIMIT` characters."""
+    """The row's text, at most `RAW_LIMIT` characters. Bytes that are not UTF-8 appear as `\\xNN`."""
     reason: str
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """Which row takes the place of a rejected one: the first that did, unless it counts nowhere."""
+    """A row that counts in the place of a rejected one.
+
+    When several rows correct the same one, the first of them that counts is the correction.
+    """
 
     source: str
+    """Source of the rejected row."""
     line: int
-    """The rejected row, as its `Reject` names it."""
+    """Line of the rejected row."""
     by_source: str
+    """Source of the row that counts instead."""
     by_line: int
-    """The row that counts instead."""
+    """Line of the row that counts instead."""
 
 
 class RejectedRow(NamedTuple):
-    """The name of a rejected row."""
+    """The place of a rejected row."""
 
     source: str
     line: int
 
 
 REJECTED_SOURCE, REJECTED_LINE = "rejected_source", "rejected_line"
-"""Columns of a file of corrections: which rejected row each of its rows takes the place of."""
+"""Columns of a file of corrections. They name the rejected row that each row corrects."""
 
 RAW_LIMIT = 4096
+"""Largest number of characters that a reject keeps of its row."""
 
 
 def raw_text(raw: bytes) -> str:
-    """The row as text, without its line end, cut at `RAW_LIMIT`."""
+    """Return a row as text, without its line end, cut to `RAW_LIMIT` characters."""
     return raw[: RAW_LIMIT + 2].rstrip(b"\r\n").decode("utf-8", "backslashreplace")[:RAW_LIMIT]

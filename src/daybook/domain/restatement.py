@@ -1,4 +1,4 @@
-"""What became known later of a day that was closed: that had left Redis for the archive."""
+"""Restatements: the changes of closed buckets."""
 
 from typing import NamedTuple
 
@@ -8,34 +8,39 @@ from daybook.domain.bucket import Bucket
 
 
 class Change(NamedTuple):
+    """The change of one cell."""
+
     old: str
-    """The total before, exact decimal text; `0.00` for a method that was not there."""
+    """Total before the change, as exact decimal text; `0.00` for a new payment method."""
     new: str
+    """Total after the change, as exact decimal text."""
     transactions: int
-    """How many came in addition."""
+    """Number of transactions added."""
 
 
 class Restatement(msgspec.Struct, frozen=True):
-    """One change of one closed bucket, by rows of one source that were applied together."""
+    """One change of one closed bucket by rows of one source. The rows were applied in one commit."""
 
     day: str
+    """`YYYY-MM-DD`."""
     type: str
     """`deposits` or `withdrawals`."""
     version: int
-    """The bucket's version that holds the new totals."""
+    """Version of the bucket that has the new totals."""
     step: int
-    """Counts the sources whose rows made this version, from 0, in the order in which they were applied."""
+    """Index of the source, from 0, among those that made this version, in the order in which they were applied."""
     source: str
+    """Id of the source."""
     offset: int
-    """The change comes from the source's content from here on; of the queue's own source: elements."""
+    """Start of the rows in the source, in bytes; for the source `queue`, in elements."""
     end: int
-    """And before here."""
+    """End of the rows, in the same measure as `offset`."""
     at: str
-    """When it was applied, as `clock.moment_text`."""
+    """Moment when the rows were applied, as `clock.moment_text`."""
     since: str
-    """Since when the old totals had stood; empty when nobody knows."""
+    """Moment when the old totals became valid, as `clock.moment_text`; empty when unknown."""
     changes: dict[str, Change]
-    """By payment method."""
+    """Payment method → change of its cell."""
 
     @property
     def bucket(self) -> Bucket:
@@ -43,5 +48,8 @@ class Restatement(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """Its name; sorts by day, and within a bucket as the changes happened. Begins with the day."""
+        """Return the name of this restatement.
+
+        It begins with the day. Names sort by day, and within a bucket in the order of the changes.
+        """
         return f"{self.day} {self.type} {self.version:019d} {self.step:05d} {self.source} {self.offset}"

@@ -1,4 +1,4 @@
-"""What Daybook knows of one source."""
+"""The record of one source."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,64 +11,74 @@ from daybook.domain.position import Position, Refused
 from daybook.domain.reject import REJECTED_LINE, REJECTED_SOURCE
 
 HEAD_BYTES = 4096
+"""Length of `Source.head`, unless the content is shorter."""
 QUEUE_SOURCE = "queue"
-"""The pseudo-source of transactions that other producers push."""
+"""Id of the source of all that other producers push."""
 
 
 class Stat(NamedTuple):
-    """What saves re-hashing a file that nobody touched; never an identity by itself."""
+    """The state of a file by which an unchanged file is recognized without reading it.
+
+    It never identifies a source by itself.
+    """
 
     size: int
+    """Bytes of the file (compressed, if it is)."""
     inode: int
     modified_ns: int
 
 
 class Source(msgspec.Struct, frozen=True):
+    """A source, its checkpoint and its ledger."""
+
     id: str
     path: str
+    """Path of its file; empty for the source `queue`."""
     head: bytes
-    """The content's first bytes (at most `HEAD_BYTES`), as they were when it became known."""
+    """First bytes of the content (at most `HEAD_BYTES`) at the moment when the source was registered."""
     read: Position = Position()
-    """The checkpoint: up to here the rows are queued."""
+    """The checkpoint: the rows before it are queued."""
     applied: Position = Position()
-    """The ledger: up to here the rows are in the buckets."""
+    """The ledger: the rows before it are in the buckets."""
     size: int = 0
-    """Bytes of content when it was last looked at; 0 for the queue."""
+    """Bytes of content when the file was last looked at; 0 for the source `queue`."""
     untouched: Stat | None = None
-    """The file as it was when its last byte had been read; None before."""
+    """State of the file when its last byte was read; None before that."""
     problem: str = ""
-    """What keeps the rest from being read, for people; empty when nothing does."""
+    """Reason, for people, why the rest of the content is not read; empty when there is none."""
     order: int = 0
-    """Grows with each source that became known."""
+    """Rank of the source by the time of its registration: later sources have larger numbers."""
     refused: Refused = Refused()
     """Of the rows before the ledger, those that had no room (`MaxMethodsPerBucket`)."""
     rereads: int = 0
     """How often its batches left the queue without a commit and were queued anew."""
+    """The refused rows among those before the ledger (`MaxMethodsPerBucket`)."""
     columns: tuple[str, ...] = ()
-    """Names in its header, in lower case; none of the queue's own source."""
+    """Column names of the header, in lower case; empty for the source `queue`."""
 
     @property
     def is_of_corrections(self) -> bool:
-        """Whether its rows take the place of rejected ones."""
+        """Return whether the source is a file of corrections."""
         return name_rejected_rows(self.columns)
 
     @property
     def shown_path(self) -> str:
-        """As UTF-8 text; empty for the queue's own source."""
+        """Return the path as valid UTF-8; empty for the source `queue`."""
         return "" if self.id == QUEUE_SOURCE else self.path.encode("utf-8", "replace").decode()
 
     @property
     def applied_rows(self) -> int:
-        """Rows that are in the buckets."""
+        """Return the number of rows that are in the buckets."""
         return self.applied.rows - self.applied.rejected - self.refused.rows
 
     @property
     def rejected_rows(self) -> int:
+        """Return the number of rejects, refused rows included."""
         return self.read.rejected + self.refused.rows
 
     @property
     def control_totals(self) -> dict[str, str]:
-        """`deposits` and `withdrawals` of the applied rows, exact decimal text."""
+        """Return the totals of the applied rows as exact decimal text, under `deposits` and `withdrawals`."""
         return {
             kind: format_units(parse_total(getattr(self.applied, kind)) - parse_total(getattr(self.refused, kind)))
             for kind in TYPES
@@ -76,15 +86,17 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def waiting(self) -> int:
-        """Rows that are queued and neither applied nor rejected yet."""
+        """Return the number of queued rows that are neither applied nor rejected yet."""
         return self.read.rows - self.read.rejected - (self.applied.rows - self.applied.rejected)
 
     @property
     def complete(self) -> bool:
+        """Return whether the whole content is queued and applied."""
         return self.read.offset >= self.size and self.applied.offset == self.read.offset
 
     @property
     def state(self) -> str:
+        """Return `waiting` (there is a problem), `done`, `reading` or `applying`."""
         if self.problem:
             return "waiting"
         if self.complete:
@@ -93,5 +105,5 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def name_rejected_rows(columns: Sequence[str]) -> bool:
-    """Whether a file with these columns is one of corrections."""
+    """Return whether a file with these columns is a file of corrections."""
     return all(columns.count(name) == 1 for name in (REJECTED_SOURCE, REJECTED_LINE))

@@ -1,4 +1,4 @@
-"""What a valid transaction is: every rule of the contract on its fields, in one place."""
+"""The rules that make a row a transaction. `daybook.domain.money` has those for the amount."""
 
 import re
 import unicodedata
@@ -21,7 +21,7 @@ class TransactionType(StrEnum):
 
     @property
     def plural(self) -> str:
-        """The word in keys, documents and answers: `deposits`, `withdrawals`."""
+        """Return the word for keys, documents and answers: `deposits` or `withdrawals`."""
         return f"{self.value}s"
 
 
@@ -31,11 +31,14 @@ class Transaction(NamedTuple):
     type: TransactionType
     payment_method: str
     units: int
-    """The amount in units of 10^-8."""
+    """Amount in units of 10^-8."""
 
 
 def parse_day(timestamp: str) -> str:
-    """The UTC day of an ISO 8601 timestamp; without an offset it is UTC. Raises ValueError."""
+    """Return the UTC day (`YYYY-MM-DD`) of an ISO 8601 timestamp. A timestamp without an offset is in UTC.
+
+    Raises ValueError with the reason for any other text and for a date that does not exist.
+    """
     if _ISO_8601.fullmatch(timestamp) is None:
         raise ValueError("timestamp is not ISO 8601")
     try:
@@ -48,6 +51,7 @@ def parse_day(timestamp: str) -> str:
 
 
 def parse_type(text: str) -> TransactionType:
+    """Return the type that `text` names. Raises ValueError for any other text."""
     try:
         return TransactionType(text)
     except ValueError:
@@ -55,9 +59,10 @@ def parse_type(text: str) -> TransactionType:
 
 
 def check_payment_method(method: str) -> str:
-    """The method itself: 1 to 64 letters of any script, digits, space, `_ - + &`. Raises ValueError.
+    """Return `method` if it has 1 to 64 characters: letters of any script, digits, space, `_`, `-`, `+`, `&`.
 
-    Combining marks belong to the letters of many scripts, so they pass after a first character.
+    Combining marks are allowed after the first character, because many scripts write letters with them.
+    Raises ValueError with the reason.
     """
     if not method:
         raise ValueError("payment method is empty")

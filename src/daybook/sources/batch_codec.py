@@ -1,9 +1,11 @@
-"""The queue element that the importer pushes: an Arrow IPC stream of the sums of a run of records.
+"""Batches as bytes: the queue elements that the importer pushes.
 
-One row a cell: `Day`, `Type` (0 deposits, 1 withdrawals), `PaymentMethod` (index in the header's `methods`), the
-amount in units of 10^-8 as `High` * 2^32 + `Low`, and the number of `Transactions`. The schema's metadata hold the
-`BatchHeader` as JSON under `Batch`. Four bytes follow the stream: its CRC-32. Readers of Arrow streams stop before
-them; Daybook reads nothing whose checksum is wrong, because the reader does not survive every damage.
+A batch is an Arrow IPC stream with one row for each cell: `Day`, `Type` (0 deposits, 1 withdrawals), `PaymentMethod`
+(index in the header's `methods`), the amount in units of 10^-8 as `High` * 2^32 + `Low`, and the number of
+`Transactions`. The schema's metadata hold the `BatchHeader` as JSON under `Batch`.
+
+The stream's CRC-32 follows it in four bytes (little-endian). Readers of Arrow streams stop before these bytes. Daybook
+checks them before it reads the stream, because some damaged streams crash the reader.
 """
 
 import io
@@ -25,12 +27,16 @@ _LAST_DAY = 3_652_059
 
 
 class BatchHeader(msgspec.Struct, frozen=True):
+    """The place of a batch in its source, and its payment methods."""
+
     source: str
+    """Id of the source."""
     start: int
     """Byte offset of the first record."""
     end: Position
-    """Of the whole source, after the last record."""
+    """Position of the source after the last record."""
     methods: list[str] = []
+    """Payment methods, each once; `encode` sets them."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -46,7 +52,7 @@ _COLUMNS = (
     ("Low", na.int64, "l", np.int64),
     ("Transactions", na.int64, "l", np.int64),
 )
-"""Name, type, the type's code in Arrow's C data interface, the same in NumPy."""
+"""Name, Arrow type, its code in Arrow's C data interface, NumPy type."""
 _CODES = [(name, code) for name, _, code, _ in _COLUMNS]
 _SCHEMA = na.c_schema(na.struct({name: kind(nullable=False) for name, kind, _, _ in _COLUMNS}))
 _BATCH = "Batch"
@@ -54,6 +60,7 @@ _CHECKSUM_BYTES = 4
 
 
 def encode(header: BatchHeader, cells: CellColumns) -> bytes:
+    """Return a batch as the bytes of an element. The header's `methods` are replaced by those of the cells."""
     header = msgspec.structs.replace(header, methods=cells.names)
     columns = (cells.days - DAYS_BEFORE_1970, *cells[2:])
     schema = _SCHEMA.modify(metadata={_BATCH: msgspec.json.encode(header).decode()})
@@ -69,22 +76,22 @@ def encode(header: BatchHeader, cells: CellColumns) -> bytes:
 
 
 def decode(element: bytes) -> Batch:
-    """The batch in an Arrow element; raises ValueError when it is no batch of Daybook's."""
+    """Return the batch in an element. Raises ValueError with the reason when the bytes are not a valid batch."""
     content, checksum = element[:-_CHECKSUM_BYTES], element[-_CHECKSUM_BYTES:]
     if zlib.crc32(content).to_bytes(_CHECKSUM_BYTES, "little") != checksum:
-        raise ValueError("not a batch, or a damaged one: wrong checksum")
+        raise ValueError("not a batch or a damaged one: the checksum is wrong")
     try:
         header, columns = _read(content)
     except (MemoryError, ValueError):
         raise
     except Exception as error:
-        # Foreign bytes: whatever the reader makes of them, they must not stop the queue.
+        # The bytes may come from any producer: no error of the reader may stop the queue.
         raise ValueError(f"not a batch: {error}") from error
     days, *others = columns
     cells = CellColumns(header.methods, days + DAYS_BEFORE_1970, *others)
     _check(cells)
     if not 0 <= header.start < header.end.offset:
-        raise ValueError("batch has no place in its source")
+        raise ValueError("batch has no valid place in its source")
     return Batch(header, cells)
 
 
@@ -95,15 +102,15 @@ def _read(content: bytes) -> tuple[BatchHeader, list[NDArray[np.int64]]]:
         arrays = list(stream)
     header = msgspec.json.decode(dict(schema.metadata.items())[_BATCH.encode()], type=BatchHeader)
     if [(child.name, child.format) for child in schema.children] != _CODES or len(arrays) != 1:
-        raise ValueError("Arrow stream has other columns than a batch")
+        raise ValueError("Arrow stream does not have the columns of a batch")
     (array,) = arrays
     if array.offset or array.null_count or any(child.offset or child.null_count for child in array.children):
-        raise ValueError("batch has an empty cell")
+        raise ValueError("batch has an empty value")
     return header, [np.asarray(child.buffer(1)).astype(np.int64) for child in array.view().children]
 
 
 def _check(cells: CellColumns) -> None:
-    """Raises ValueError where a batch cannot be one that valid rows add up to."""
+    """Raise ValueError unless valid rows can add up to these cells."""
     if len({len(column) for column in cells[1:]}) != 1:
         raise ValueError("batch has columns of different lengths")
     good = (
@@ -113,6 +120,6 @@ def _check(cells: CellColumns) -> None:
         & (cells.transactions >= 1) & (cells.transactions <= MAX_TRANSACTIONS)
     )  # fmt: skip
     if not good.all() or (cells.high >= HIGH_OF_ONE * cells.transactions).any():
-        raise ValueError("batch has a cell that no rows add up to")
+        raise ValueError("batch has a cell that no transactions add up to")
     if not all(1 <= len(name) <= MAX_METHOD_LENGTH for name in cells.names):
-        raise ValueError("batch has a payment method that is none")
+        raise ValueError("batch has an invalid payment method")

@@ -1,4 +1,4 @@
-"""Where files are and how their bytes are read: plain or gzip, always as content."""
+"""Files on disk: finds them and reads their content, plain or gzip."""
 
 import glob
 import gzip
@@ -18,7 +18,10 @@ _PIECE = 1 << 20
 
 
 def locate(spec: str) -> list[Path]:
-    """The files that a path, a folder or a glob names now, sorted; absolute. Raises SourceError if none."""
+    """Return the files that a path, a folder or a glob names now, as sorted absolute paths.
+
+    Raises SourceError when there is none.
+    """
     path = Path(spec).expanduser()
     if path.is_dir():
         found = [entry for entry in path.iterdir() if entry.name.endswith(SUFFIXES) and entry.is_file()]
@@ -36,14 +39,15 @@ def locate(spec: str) -> list[Path]:
 
 
 def stat_of(path: Path) -> Stat:
+    """Return the state of the file at `path`. Raises OSError."""
     found = path.stat()
     return Stat(found.st_size, found.st_ino, found.st_mtime_ns)
 
 
 class ContentFile:
-    """The content of one open file, decompressed if it is gzip. Not thread-safe; every call blocks.
+    """The content of one open file, decompressed if it is gzip. Not thread-safe. Every call blocks.
 
-    An `OSError` or a damaged archive becomes a SourceError that names the file.
+    Opening and reading raise SourceError, which names the file, for an `OSError` or a damaged gzip stream.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,20 +60,20 @@ class ContentFile:
             raise unreadable(path, error) from error
         self._content: BinaryIO = gzip.GzipFile(fileobj=self._raw) if self.compressed else self._raw  # type: ignore[assignment]
         self.ended = False
-        """A gzip stream says itself that it is complete; a plain file never does."""
+        """True when the last read reached the end of a gzip stream; always False for a plain file."""
 
     def close(self) -> None:
         self._raw.close()
 
     def is_replaced(self) -> bool:
-        """Whether the path names another file by now (or none)."""
+        """Return whether the path now names another file, or none."""
         try:
             return os.fstat(self._raw.fileno()).st_ino != self.path.stat().st_ino
         except OSError:
             return True
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes of content from `offset`; fewer only at the end of what is there."""
+        """Return `size` bytes of content from `offset`; fewer only at the end of the content."""
         pieces: list[bytes] = []
         try:
             self._content.seek(offset)
@@ -84,12 +88,12 @@ class ContentFile:
         return b"".join(pieces)
 
     def _reopen(self) -> None:
-        """A gzip stream that stops in the middle may still be written: read it anew next time."""
+        """Read a gzip stream from its beginning next time: it stops in the middle and may still be written."""
         self._raw.seek(0)
         self._content = gzip.GzipFile(fileobj=self._raw)  # type: ignore[assignment]
 
     def digests(self, offsets: Iterable[int]) -> dict[int, str]:
-        """SHA-256 of the content before each offset that the content reaches."""
+        """Return the SHA-256 (in hex) of the content before each offset. Offsets past its end are left out."""
         hasher, position, found = hashlib.sha256(), 0, {}
         for offset in sorted(set(offsets)):
             while position < offset and (piece := self.read_at(position, min(_PIECE, offset - position))):
@@ -101,7 +105,7 @@ class ContentFile:
         return found
 
     def size(self) -> int:
-        """Bytes of content; a gzip file is read through for it."""
+        """Return the number of bytes of content. A gzip file is read to its end for that."""
         if not self.compressed:
             return os.fstat(self._raw.fileno()).st_size
         position = 0
@@ -111,5 +115,6 @@ class ContentFile:
 
 
 def unreadable(path: Path, error: Exception) -> SourceError:
+    """Return the SourceError for a file whose reading raised `error`."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return SourceError(f"{path}: {reason}")

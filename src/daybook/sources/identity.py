@@ -1,4 +1,7 @@
-"""Which file is which source: by content, never by path or inode alone (design, section 1)."""
+"""Identifies the source of a file by its content, never by its path or inode alone.
+
+`docs/decisions/0005-which-file-is-which.md` has the rules.
+"""
 
 import os
 import time
@@ -14,26 +17,30 @@ _YOUNG_SECONDS = 10.0
 
 
 class Identity(NamedTuple):
+    """The result of `identify`."""
+
     source: Source | None
-    """None: new content."""
+    """The source that the file holds; None when the content is new."""
     head: bytes
+    """First bytes of the content, as `Source.head`."""
     size: int
-    """Bytes of content."""
+    """Number of bytes of content."""
     stat: Stat
-    """Of the file, taken before its content was read."""
+    """State of the file before its content was read."""
     moved: bool = False
-    """The file at the source's own path is another one by now, or gone: this one is the source."""
+    """True when the source's own path now names another file, or none: the source has moved to this path."""
     waits: bool = False
-    """It holds no row so far and may become a copy of a known file: nothing to register yet."""
+    """True when the file has no row yet and may become a copy of a known file: do not register it yet."""
     replaces: Source | None = None
-    """The source that this path named so far, when the file is another one by now."""
+    """Latest source that this path named before, when the content is new."""
 
 
 def identify(path: Path, known: Sequence[Source]) -> Identity:
-    """Compare a file with all known sources. Blocks; reads the file up to the farthest checkpoint.
+    """Compare a file with all known sources. Blocks. Reads the file up to the farthest checkpoint.
 
-    Raises SourceError when it cannot be read, or when it holds only a beginning of what was already read
-    from this path: such a file is being written again or was cut, and none of its rows is new.
+    Raises SourceError when the file cannot be read, or when it holds only the beginning of what was already
+    read from this path. Such a file is being written again or was cut, and none of its rows is new. Raises
+    SourceError also for a young file that so far holds the beginning of another known file.
     """
     stat = _stat(path)
     same_path = [source for source in known if source.path == str(path)]
@@ -78,8 +85,8 @@ def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_pat
         if size <= len(head) and head.count(b"\n") <= 1:
             return Identity(None, head, size, stat, waits=True)
         raise SourceError(
-            f"{path}: holds a beginning of {copied.path} so far: nothing is read from it until it is the "
-            f"whole copy, differs, or nobody has written to it for {_YOUNG_SECONDS:g} seconds"
+            f"{path}: holds only the beginning of {copied.path}: nothing is read from it until it is the whole copy, "
+            f"differs, or has not been written to for {_YOUNG_SECONDS:g} seconds"
         )
     latest = max(same_path, key=lambda source: source.order, default=None)
     if (
@@ -89,14 +96,14 @@ def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_pat
         and latest.head.startswith(head[: len(latest.head)])
     ):
         raise SourceError(
-            f"{path}: truncated: holds {size} bytes, but {latest.read.offset} were read from it and count; "
+            f"{path}: truncated: holds {size} bytes, but {latest.read.offset} bytes were read from it and count; "
             f"nothing more is read until it has grown again or its beginning differs"
         )
     return Identity(None, head, size, stat, replaces=latest)
 
 
 def _partial_copy_of(content: ContentFile, stat: Stat, size: int, alike: Sequence[Source]) -> Source | None:
-    """The known file of which a young file holds a beginning so far: it may be a copy in the making."""
+    """Return the known source of which a young file holds only the beginning, as an unfinished copy would."""
     if size == 0 or time.time() - stat.modified_ns / 1e9 > _YOUNG_SECONDS:
         return None
     for source in alike:
@@ -117,9 +124,9 @@ def _begins_with(source: Source, content: ContentFile, size: int) -> bool:
 
 
 def _has_moved(source: Source) -> bool:
-    """Whether the file at the source's own path is another one by now, or gone."""
+    """Return whether the source's own path now names another file, or none."""
     if source.read.offset == 0:
-        return not os.path.exists(source.path)  # noqa: PTH110 - a path as text
+        return not os.path.exists(source.path)  # noqa: PTH110 - the path is text
     try:
         content = ContentFile(Path(source.path))
     except SourceError:
@@ -132,7 +139,7 @@ def _has_moved(source: Source) -> bool:
 
 
 def _is_copy(content: ContentFile, source: Source, size: int) -> bool:
-    """Whether the file's whole content equals the whole of the file that the source is being read from."""
+    """Return whether the whole content equals that of the file at the source's own path."""
     try:
         other = ContentFile(Path(source.path))
     except SourceError:

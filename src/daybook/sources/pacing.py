@@ -1,4 +1,4 @@
-"""When rows are due: `sleep_ms` is the pause after a row."""
+"""The pace of an import: the column `sleep_ms` is the pause after a row."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,20 +6,25 @@ from typing import NamedTuple
 from daybook.sources.records import Layout, records
 
 TICK_SECONDS = 0.1
-"""Rows whose pauses add up to this are pushed together."""
+"""Rows are pushed together until their pauses add up to this."""
 
 _LONGEST_PAUSE_SECONDS = 3600.0
 
 
 class Due(NamedTuple):
+    """Records that are pushed together."""
+
     data: bytes
     """Whole records."""
     pause_seconds: float
-    """To wait after they are pushed."""
+    """Seconds to wait after the push."""
 
 
 def paced(block: bytes, layout: Layout, speed: float) -> Iterator[Due]:
-    """The block in pieces of about one tick. A pause that is no whole number counts as none."""
+    """Yield a block of whole records in pieces of about one tick each, at `speed` times the file's pace.
+
+    A pause that is not a whole number counts as 0.
+    """
     start = end = 0
     pause = 0.0
     for record in records(block, final=True):

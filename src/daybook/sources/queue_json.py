@@ -1,4 +1,4 @@
-"""The queue element of any other producer: JSON, one transaction or several separated by newlines."""
+"""The elements of other producers: JSON, with one transaction or several, one a line."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,6 +14,8 @@ from daybook.sources.records import Layout
 
 
 class QueueTransaction(msgspec.Struct):
+    """The fields that a line of JSON must have."""
+
     Timestamp: str
     Type: str
     PaymentMethod: str
@@ -21,11 +23,11 @@ class QueueTransaction(msgspec.Struct):
 
 
 class JsonSums(NamedTuple):
-    """The sums of lines of JSON."""
+    """The exact sums of lines of JSON, and the rejected lines."""
 
     cells: CellColumns
     rejected: list[tuple[int, str]]
-    """Index of the line, and the reason, ascending."""
+    """Index of each rejected line, ascending, and the reason."""
 
 
 _DECODER = msgspec.json.Decoder(QueueTransaction)
@@ -34,14 +36,14 @@ _LAYOUT = Layout(width=4, timestamp=0, type=1, payment_method=2, amount=3, sleep
 
 
 def lines_of(element: bytes) -> list[bytes]:
-    """An element's transactions; blank lines are none."""
+    """Return the lines of an element that are not blank."""
     if b"\n" not in element:
         return [element] if element.strip() else []
     return [line for line in element.split(b"\n") if line.strip()]
 
 
 def sum_json_lines(lines: Sequence[bytes]) -> JsonSums:
-    """Add lines up: the sure ones column by column, the others one by one through `parse_transaction`."""
+    """Add up lines: the sure ones column by column, the others one by one with `parse_transaction`."""
     rows: list[str] = []
     index_of: list[int] = []
     doubtful: list[int] = []
@@ -90,7 +92,7 @@ def judge_line(line: bytes) -> Transaction | str:
 
 
 def parse_transaction(line: bytes) -> Transaction:
-    """Raises ValueError with the reason."""
+    """Return the transaction in a line of JSON. Raises ValueError with the reason when the line breaks a rule."""
     try:
         item = _DECODER.decode(line)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Reads a file in blocks of whole records, and keeps the running hash of what it gave out."""
+"""Reads a file in blocks of whole records, and hashes the content on the way."""
 
 import hashlib
 import time
@@ -14,10 +14,10 @@ from daybook.sources.files import ContentFile, stat_of
 from daybook.sources.records import EXPECTED_HEADER, MAX_RECORD_BYTES, Header, aligned_end, read_header
 
 MAX_LINE_BYTES = 1 << 20
-"""A longer line is rejected as one record, without being held in memory."""
+"""A longer line is rejected as one record and never held in memory."""
 
 MAX_BLOCK_LINES = 1 << 18
-"""A block of very short lines is cut, because a line that is judged by itself takes a hundred times its own memory."""
+"""A block is cut after this many lines: a line judged by itself takes a hundred times its own memory."""
 
 _HEAD_BYTES = 1 << 16
 _TAIL_BYTES = 4096
@@ -25,23 +25,26 @@ _STILL_SECONDS = 2.0
 
 
 class Block(NamedTuple):
+    """Whole records, or the beginning of one overlong line."""
+
     data: bytes
-    """Whole records; of an overlong line only its first bytes."""
+    """Whole records; for an overlong line, only its first bytes."""
     size: int
-    """Bytes of content that the block stands for."""
+    """Number of bytes of content that the block covers."""
     digest: str
-    """SHA-256 of the source's content up to the block's end."""
+    """SHA-256 (in hex) of the source's content before the block's end."""
     hash_before: "hashlib._Hash"
-    """The running hash at the block's beginning, to find the digest at a place inside it."""
+    """Running hash of the content before the block. It gives the digest at any place inside the block."""
     overlong: bool = False
+    """True when the block is one line longer than `max_line_bytes`."""
 
 
 class BlockReader:
-    """Gives the records of one file from an offset on. Every call blocks: use it in a thread.
+    """Reads the records of one file, in order. Every call blocks: use it in a thread.
 
-    `complete` says that a last line without a line end is a whole one (a gzip stream's always is, once the
-    stream has ended); else such a line waits for its end. A quote that is still open at the end counts
-    as malformed once nobody has written to the file for 2 seconds.
+    `complete` says that a last line without a line end is whole. Otherwise such a line waits for its line
+    end, except in a gzip stream that ended. A quote that is still open at the end counts as malformed once
+    the file has not been written to for 2 seconds. A call that cannot read the file raises SourceError.
     """
 
     def __init__(self, path: Path, *, complete: bool = False, max_line_bytes: int = MAX_LINE_BYTES) -> None:
@@ -57,26 +60,29 @@ class BlockReader:
 
     @property
     def size(self) -> int:
-        """Bytes of content seen so far, given out or not."""
+        """Return the number of bytes of content read so far, those not yet returned in a block included."""
         return self.offset + len(self._ahead)
 
     def close(self) -> None:
         self._file.close()
 
     def is_replaced(self) -> bool:
-        """Whether the path names another file by now, or none."""
+        """Return whether the path now names another file, or none."""
         return self._file.is_replaced()
 
     def is_continued(self) -> bool:
-        """Whether the bytes right before the offset are still those that were read.
+        """Return whether the bytes right before the offset are still those that were read. False for gzip.
 
-        This is the cheap check while a file is followed; `identify` compares all of them.
+        This is the cheap check while a file is followed; `identify` compares all bytes before the offset.
         """
         before = self.offset - len(self._tail)
         return not self._file.compressed and self._file.read_at(before, len(self._tail)) == self._tail
 
     def header(self) -> Header | None:
-        """The file's header; None while it is not there in full. To be called before any block is read."""
+        """Return the file's header; None while it is not complete. Call it before any block is read.
+
+        Raises SourceError when the header is wrong or too long.
+        """
         head = self._peek(_HEAD_BYTES)
         if not head:
             return None
@@ -87,19 +93,19 @@ class BlockReader:
         return header
 
     def skip_to(self, offset: int, digest: str) -> None:
-        """Go on from a later offset; raises SourceError unless the bytes before it have that digest."""
+        """Move to a later offset. Raises SourceError unless the content before it has the given digest."""
         while self.offset < offset and (piece := self._peek(min(self._max_line_bytes, offset - self.offset))):
             self._take(piece)
         if self.offset != offset or (offset and self._hasher.hexdigest() != digest):
-            raise SourceError(f"{self.path}: its first {offset} bytes are not the ones that were read")
+            raise SourceError(f"{self.path}: its first {offset} bytes have changed since they were read")
 
     def pass_header(self, size: int) -> str:
-        """Go past the header; the digest after it."""
+        """Move past the header, which has `size` bytes. Return the digest of the content before the new offset."""
         self._take(self._peek(size))
         return self._hasher.hexdigest()
 
     def next_block(self, block_bytes: int) -> Block | None:
-        """The next records, about `block_bytes` of them; None when there is no whole record now."""
+        """Return the next records, about `block_bytes` bytes; None when there is no whole record now."""
         wanted = max(block_bytes, self._max_line_bytes + 1)
         while True:
             data = self._peek(wanted)
@@ -117,19 +123,19 @@ class BlockReader:
                 return self._give(data[:end])
             if at_end:
                 return None
-            wanted += MAX_RECORD_BYTES  # so far an open quote is looked for its end
+            wanted += MAX_RECORD_BYTES  # the farthest place where an open quote may end
 
     def unfinished(self) -> str:
-        """Why the bytes after the last record are not counted, for people; empty if there are none."""
+        """Return the reason, for people, why the bytes after the last record are not read; empty without such bytes."""
         rest = self._peek(self._max_line_bytes)
         if not rest:
             return ""
         if not rest.endswith(b"\n"):
-            return "the last line has no line end and waits for it"
+            return "the last line has no line end: it is read when it has one"
         return "a quoted field at the end is still open"
 
     def forget_ahead(self) -> None:
-        """Read the bytes after the offset anew: they may have changed while nobody looked."""
+        """Read the bytes after the offset again, because they may have changed. Does nothing for gzip."""
         if not self._file.compressed:
             self._ahead, self._line = b"", None
 
@@ -156,7 +162,7 @@ class BlockReader:
             return True
 
     def _peek(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only at the end, without going past them."""
+        """Return the next `size` bytes (fewer only at the end) without moving past them."""
         while len(self._ahead) < size:
             piece = self._file.read_at(self.size, size - len(self._ahead))
             if not piece:
@@ -165,34 +171,37 @@ class BlockReader:
         return self._ahead[:size]
 
     def _take(self, piece: bytes) -> None:
-        """Go past the bytes that come next."""
+        """Move past `piece`, which holds the next bytes."""
         self._ahead = self._ahead[len(piece) :]
         self._hasher.update(piece)
         self._tail = _tail_of(self._tail, piece)
         self.offset += len(piece)
 
     def _skip_line(self) -> Block | None:
-        """Pass over an overlong line, which is read once and never held; None while its end is not there."""
+        """Return an overlong line as a block and move past it; None while its end is missing.
+
+        The line is read once and never held.
+        """
         if self._line is None:
             self._line = _Line(self._peek(RAW_LIMIT + len(b"\r\n")), self.offset, self._hasher.copy(), self._tail)
-        line, behind = self._line, b""
+        line, rest = self._line, b""
         while piece := self._piece_at(line.end):
             length = piece.find(b"\n") + 1
             line.go_on(piece[:length] if length else piece)
             if length:
-                behind = piece[length:]
+                rest = piece[length:]
                 break
         else:
             if not self._is_final():
                 return None
         size = line.end - self.offset
         block = Block(line.beginning[:size], size, line.hasher.hexdigest(), self._hasher, overlong=True)
-        self._ahead = self._ahead[size:] or behind
+        self._ahead = self._ahead[size:] or rest
         self.offset, self._hasher, self._tail, self._line = line.end, line.hasher, line.tail, None
         return block
 
     def _piece_at(self, position: int) -> bytes:
-        """Some bytes from a position at or after the offset on; none only at the end."""
+        """Return some bytes from a position at or after the offset; empty only at the end."""
         if position < self.size:
             return self._ahead[position - self.offset :]
         return self._file.read_at(position, self._max_line_bytes)
@@ -200,11 +209,11 @@ class BlockReader:
 
 @dataclass
 class _Line:
-    """An overlong line, as far as it was looked through for its end."""
+    """The part of an overlong line that was searched for its end."""
 
     beginning: bytes
     end: int
-    """Offset after what was looked through."""
+    """Offset after the searched part."""
     hasher: "hashlib._Hash"
     tail: bytes
 
@@ -224,7 +233,7 @@ def _first_lines(data: bytes, lines: int) -> bytes:
 
 
 def _overlong_line(data: bytes, max_line_bytes: int) -> int | None:
-    """Return where a line of more than `max_line_bytes` begins, if one does."""
+    """Return the offset of the first line longer than `max_line_bytes`; None without such a line."""
     start = 0
     while len(data) - start > max_line_bytes:
         end = data.rfind(b"\n", start, start + max_line_bytes)

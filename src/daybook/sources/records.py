@@ -1,4 +1,4 @@
-"""CSV records one by one: the reference reader, which judges every row that the fast one is not sure of."""
+"""The reference reader: reads CSV records one by one. It judges every row that the fast reader is not sure of."""
 
 import csv
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from daybook.domain.transaction import Transaction, check_payment_method, parse_
 from daybook.errors import SourceError
 
 MAX_RECORD_BYTES = 1 << 16
-"""A longer record is rejected; an open quote is looked for this far and no farther."""
+"""A longer record is rejected: the end of an open quote is looked for no farther than this."""
 MAX_RECORD_LINES = 100
-"""The same in lines: each of them may begin with a quote that has to be looked for anew."""
+"""The same bound in lines. Each line may begin with a quote whose end is looked for again."""
 
 REQUIRED = ("timestamp", "type", "payment_method", "amount")
 EXPECTED_HEADER = "timestamp,type,payment_method,amount[,sleep_ms] (any order, further columns are ignored)"
@@ -22,7 +22,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Layout(NamedTuple):
-    """Which column stands where."""
+    """The number of columns and the index of each column that is read."""
 
     width: int
     timestamp: int
@@ -31,35 +31,40 @@ class Layout(NamedTuple):
     amount: int
     sleep_ms: int | None
     rejected: tuple[int, int] | None = None
-    """Of a file of corrections: the columns of the rejected row's source and line."""
+    """Columns of the rejected row's source and line in a file of corrections; None in any other file."""
 
 
 class Record(NamedTuple):
     raw: bytes
+    """Bytes of the record, its line end included."""
     lines: int
+    """Number of lines."""
     fields: list[str] | None
-    """None when the record has no fields to look at; then `reason` says why."""
+    """None when the record is blank or cannot be split into fields."""
     reason: str = ""
+    """Reason why the record cannot be split into fields; else empty."""
 
     @property
     def is_blank(self) -> bool:
-        """A line without anything, which is no row."""
+        """Return whether the record is an empty line, which is not a row."""
         return self.fields is None and not self.reason
 
 
 class Header(NamedTuple):
     layout: Layout
     size: int
-    """Bytes, a byte order mark included."""
+    """Number of bytes, a byte order mark included."""
     lines: int
+    """Number of lines."""
     names: tuple[str, ...]
-    """Of its columns, in lower case."""
+    """Names of the columns, in lower case."""
 
 
 def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
-    """The header at the beginning of a file's bytes; None while it is not complete.
+    """Return the header at the beginning of a file's bytes; None while it is not complete.
 
-    Raises SourceError, naming the file and the expected header, when it is a wrong one.
+    `final` says that nothing follows `head`. Raises SourceError with the file and the expected header when
+    the header is wrong.
     """
     mark = len(_BOM) if head.startswith(_BOM) else 0
     record = next(records(head[mark:], final=final), None)
@@ -80,23 +85,24 @@ def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
 
 
 def raw_text_line(raw: bytes) -> str:
+    """Return a record as text for a message, cut to 120 characters."""
     shown = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
     return shown if len(shown) <= 120 else f"{shown[:120]}…"  # noqa: PLR2004 - fits one line of a log
 
 
 def split_lines(block: bytes) -> list[bytes]:
-    """The lines of `block`, each with its line end; the last may have none."""
+    """Return the lines of `block`, each with its line end; the last may have none."""
     *lines, rest = block.split(b"\n")
     lines = [line + b"\n" for line in lines]
     return [*lines, rest] if rest else lines
 
 
 def records(block: bytes, *, final: bool) -> Iterator[Record]:
-    """The complete records of `block`, in order; blank lines come with no fields and no reason.
+    """Yield the complete records of `block`, in order. Blank lines have no fields and no reason.
 
-    A record whose quotes are malformed is given as its first physical line, with a reason, and reading
-    goes on with the next line. What is incomplete at the end (no line end, an open quote that later
-    bytes may close) is not given, unless the block is `final`.
+    A record with malformed quotes is yielded as its first line, with a reason, and reading goes on with
+    the next line. An incomplete record at the end (no line end, or an open quote that later bytes may
+    close) is yielded only when the block is `final`.
     """
     lines = split_lines(block)
     if lines and not final and not lines[-1].endswith(b"\n"):
@@ -111,14 +117,14 @@ def records(block: bytes, *, final: bool) -> Iterator[Record]:
 
 
 def record_at(lines: list[bytes], index: int, *, final: bool) -> Record | None:
-    """The record that begins at a line; None when it may go on past the last line."""
+    """Return the record that begins at line `index`; None when it may continue after the last line."""
     if b'"' in lines[index]:
         return _quoted(lines, index, final=final)
     return _unquoted(lines[index])
 
 
 def aligned_end(block: bytes, *, final: bool) -> int:
-    """Where the last complete record of a block ends."""
+    """Return the offset at which the last complete record of a block ends."""
     if b'"' in block or final:
         return sum(len(record.raw) for record in records(block, final=final))
     return block.rfind(b"\n") + 1
@@ -135,7 +141,7 @@ def _unquoted(line: bytes) -> Record:
 
 
 def _quoted(lines: list[bytes], index: int, *, final: bool) -> Record | None:
-    """The record that begins at a line with a quote; None when it may go on past the last line."""
+    """Return the record that begins at a line with a quote; None when it may continue after the last line."""
     taken: list[bytes] = []
     ran_out = False
 
@@ -165,7 +171,7 @@ def _quoted(lines: list[bytes], index: int, *, final: bool) -> Record | None:
 
 
 def judge(record: Record, layout: Layout) -> Transaction | str:
-    """Return the record's transaction, or the reason why it is rejected; a blank record is none of both."""
+    """Return the record's transaction, or the reason why it is rejected (empty for a blank record)."""
     if record.fields is None:
         return record.reason
     try:
@@ -175,7 +181,7 @@ def judge(record: Record, layout: Layout) -> Transaction | str:
 
 
 def parse_row(fields: list[str], layout: Layout) -> Transaction:
-    """The transaction in a row's fields; raises ValueError with the reason when it breaks a rule."""
+    """Return the transaction in a row's fields. Raises ValueError with the reason when the row breaks a rule."""
     if len(fields) != layout.width:
         few = "few" if len(fields) < layout.width else "many"
         raise ValueError(f"too {few} fields: {len(fields)} instead of {layout.width}")

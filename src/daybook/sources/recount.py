@@ -1,4 +1,4 @@
-"""A file added up anew, one row after the other by the reference reader: the check on everything faster."""
+"""Recounts: a file added up again, row by row, with the reference reader. They check all faster readers."""
 
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
@@ -16,28 +16,33 @@ _BLOCK_BYTES = 4 << 20
 
 @dataclass
 class Recount:
-    """The sums of the content before `offset`."""
+    """The sums of a file's content before `offset`."""
 
     offset: int = 0
+    """Number of bytes added up."""
     digest: str = ""
+    """SHA-256 (in hex) of these bytes."""
     rows: int = 0
+    """Number of rows, those that do not count included."""
     invalid_lines: set[int] = field(default_factory=set)
+    """Lines of the rows that break a rule."""
     refused: int = 0
-    """Rows that break no rule by themselves and do not count."""
+    """Number of rows that break no rule but do not count."""
     sums: Sums = field(default_factory=dict)
 
     @property
     def applied(self) -> int:
+        """Return the number of rows that count."""
         return self.rows - len(self.invalid_lines) - self.refused
 
     def total(self, kind: str) -> int:
-        """Units of `deposits` or `withdrawals`."""
+        """Return the sum of the amounts of `deposits` or of `withdrawals`, in units."""
         return sum(cell.units for bucket, cells in self.sums.items() if bucket.type == kind for cell in cells.values())
 
 
 class _Row(NamedTuple):
     line: int
-    """Its first one."""
+    """Number of the row's first line, from 1."""
     lines: int
     size: int
     transaction: Transaction | None
@@ -46,9 +51,10 @@ class _Row(NamedTuple):
 
 
 def recount(path: Path, end: int, refused: Container[int], on_bytes: Callable[[int], None]) -> Recount:
-    """Add a file up as far as the byte `end`; valid rows in the lines `refused` do not count.
+    """Add up the first `end` bytes of a file's content. Valid rows in the lines `refused` do not count.
 
-    Blocks. Raises SourceError when it cannot be read, or holds no record that ends there.
+    Calls `on_bytes` with the number of bytes done. Blocks. Raises SourceError when the file cannot be read,
+    or when none of its records ends at `end`.
     """
     found = Recount()
     reader = BlockReader(path, complete=True)
@@ -76,7 +82,7 @@ def recount(path: Path, end: int, refused: Container[int], on_bytes: Callable[[i
     finally:
         reader.close()
     if found.offset != end:
-        raise SourceError(f"{path}: no row ends at byte {end}, up to which it was read")
+        raise SourceError(f"{path}: no row ends at byte {end}, where the source's ledger is")
     return found
 
 

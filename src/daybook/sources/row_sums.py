@@ -1,4 +1,4 @@
-"""The sums of a run of records."""
+"""The exact sums of a run of records, and its rejects."""
 
 import threading
 from typing import NamedTuple
@@ -16,33 +16,37 @@ from daybook.sources.records import Layout, Record, aligned_end, judge, record_a
 
 
 class Limits(NamedTuple):
-    """What one batch may hold at most; a block with more is halved (a single record always passes)."""
+    """The bounds of one batch. A block that exceeds one is halved, but a single record always makes a batch."""
 
     buckets: int
+    """Largest number of buckets."""
     rejects: int
+    """Largest number of rejects."""
     methods: int = 10_000
-    """Different payment methods: of more than that the aggregator may have to look up every row."""
+    """Largest number of payment methods. With more, the aggregator might have to look up every row."""
 
 
 class RowSums(NamedTuple):
-    """A run of whole records: its exact sums, its rejects, its extent."""
+    """The exact sums, the rejects and the extent of a run of whole records."""
 
     cells: CellColumns
     rejects: list[Reject]
     rows: int
-    """Records, the rejected ones included."""
+    """Number of rows, the rejected ones included."""
     lines: int
+    """Number of lines, blank ones included."""
     size: int
-    """Bytes."""
+    """Number of bytes."""
 
     def after_lines(self, lines: int) -> "RowSums":
-        """Return the same with so many more lines of the source before it."""
+        """Return the same with the line numbers of the rejects increased by `lines`."""
         if not lines or not self.rejects:
             return self
         moved = [msgspec.structs.replace(reject, line=reject.line + lines) for reject in self.rejects]
         return self._replace(rejects=moved)
 
     def advance(self, start: Position, digest: str) -> Position:
+        """Return the position after the run, which begins at `start`; `digest` is the digest at its end."""
         return start.advanced(
             size=self.size,
             lines=self.lines,
@@ -56,7 +60,10 @@ class RowSums(NamedTuple):
 def sum_rows_within(
     block: bytes, layout: Layout, source: str, limits: Limits, stopped: threading.Event | None = None
 ) -> list[RowSums]:
-    """Add the block's records up in order, in parts within the limits; stop once `stopped` is set."""
+    """Add up a block of whole records, in order, in parts that keep to the limits. Blocks.
+
+    Once `stopped` is set, the parts that are not begun are missing from the list.
+    """
     if stopped is not None and stopped.is_set():
         return []
     try:
@@ -74,15 +81,15 @@ def sum_rows_within(
 
 
 def overlong(beginning: bytes, size: int, source: str) -> RowSums:
-    """A line that is too long to be held, as the one reject that it is."""
+    """Return the sums of one line of `size` bytes that is too long to be held: one reject and no cell."""
     reason = f"line is longer than {MAX_LINE_BYTES} bytes: {size}"
     return RowSums(empty(), [Reject(source, 1, raw_text(beginning), reason)], rows=1, lines=1, size=size)
 
 
 def sum_rows(block: bytes, layout: Layout, source: str) -> RowSums:
-    """Add whole records up. Everything in the block is counted: as a row or as a reject.
+    """Add up a block of whole records. Each record that is not blank is a transaction or a reject.
 
-    Rejects count the lines from the block's beginning; `RowSums.after_lines` makes them lines of the source.
+    The rejects' lines count from the beginning of the block; `RowSums.after_lines` makes them lines of the source.
     """
     return _sum_rows(block, layout, _Judged(layout, source))
 
@@ -104,7 +111,7 @@ def _sum_rows(block: bytes, layout: Layout, judged: "_Judged") -> RowSums:
 
 
 def _sum_quoted(lines: list[bytes], layout: Layout, judged: "_Judged") -> None:
-    """A block with quotes: the lines outside of quoted records still go the sure way."""
+    """Add up a block that has quotes. The lines outside quoted records are still read column by column."""
     plain: list[int] = []
     index = 0
     while index < len(lines):
@@ -131,11 +138,11 @@ def _record(lines: list[bytes], index: int) -> Record:
 
 
 class _TooManyRejectsError(Exception):
-    """The rest of the block need not be looked at: it is halved anyway."""
+    """The block has too many rejects and is halved, so the rest of it need not be read."""
 
 
 class _Judged:
-    """Collects the rows that were judged one by one."""
+    """Collects the sums of the sure rows, and judges the other rows one by one."""
 
     def __init__(self, layout: Layout, source: str, most_rejects: int | None = None) -> None:
         self.layout = layout

@@ -1,4 +1,4 @@
-"""Sums of many cells as columns: the form in which they travel from a block of rows to a commit."""
+"""Cells as columns: the form of sums on their way from a block of rows to a commit."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -15,45 +15,48 @@ Integers = NDArray[np.int64]
 HIGH_BITS = 32
 LOW = (1 << HIGH_BITS) - 1
 HIGH_OF_ONE = 1 << 35
-"""More than the high part of any one amount."""
+"""Exceeds the high part of any amount of one transaction."""
 MAX_TRANSACTIONS = 1 << 26
-"""Of one cell in one batch; twice as many together can be added up in 64 bits."""
+"""Largest number of transactions in one cell of one batch. Twice as many can be added up in 64 bits."""
 _DENSE = 4
 _DENSE_ANYWAY = 1 << 16
 
 
 class CellColumns(NamedTuple):
-    """One row a cell, columns of equal length; a cell may come more than once until `joined` makes it one.
+    """Cells as columns of equal length, one row for each cell. A cell may have several rows until `joined`.
 
-    The amount is `high * 2^32 + low` units of 10^-8 (`daybook.domain.money`).
+    The amount of a row is `high * 2^32 + low` units of 10^-8 (`daybook.domain.money`).
     """
 
     names: list[str]
-    """The payment methods, each once."""
+    """Payment methods, each once."""
     days: Integers
-    """Proleptic ordinals, as `date.toordinal`."""
+    """Ordinals of the days, as `date.toordinal`."""
     types: Integers
-    """Index in `daybook.domain.bucket.TYPES`."""
+    """Indexes in `daybook.domain.bucket.TYPES`."""
     methods: Integers
-    """Index in `names`."""
+    """Indexes in `names`."""
     high: Integers
     low: Integers
     """0 to 2^32 - 1."""
     transactions: Integers
 
     def buckets(self) -> Integers:
-        """A number for each distinct bucket, ascending."""
+        """Return one number for each distinct bucket, ascending."""
         return np.unique(self.days * 2 + self.types)
 
     def totals(self) -> dict[str, int]:
-        """Units of each type."""
+        """Return the sum of the amounts of each type, in units, under `deposits` and `withdrawals`."""
         return {
             name: (int(self.high[here].sum()) << HIGH_BITS) + int(self.low[here].sum())
             for name, here in ((name, self.types == index) for index, name in enumerate(TYPES))
         }
 
     def by_bucket(self) -> Iterator[tuple[Bucket, list[tuple[str, int, int]]]]:
-        """Each bucket with method, units and transactions of its cells; of joined columns, so in order of days."""
+        """Yield each bucket with the payment method, units and transactions of each of its cells, in order of days.
+
+        The columns must be `joined`.
+        """
         numbers = self.days * 2 + self.types
         begins = np.flatnonzero(np.diff(numbers, prepend=-1))
         names, methods = self.names, self.methods.tolist()
@@ -64,6 +67,7 @@ class CellColumns(NamedTuple):
             yield Bucket(day_text(number // 2), TYPES[number % 2]), cells[begin:end]
 
     def sums(self) -> Sums:
+        """Return the cells by bucket. The columns must be `joined`."""
         return {
             bucket: {name: Cell(units, transactions) for name, units, transactions in cells}
             for bucket, cells in self.by_bucket()
@@ -94,8 +98,11 @@ def from_sums(sums: Sums) -> CellColumns:
 
 
 def joined(parts: Sequence[CellColumns]) -> CellColumns:
-    """Each cell of any part once, ordered by day and type. All parts together: twice `MAX_TRANSACTIONS` at most."""
-    whole = _one_below_the_other(parts)
+    """Return the sums of all parts, with each cell in one row, ordered by day and type.
+
+    All parts together may hold at most twice `MAX_TRANSACTIONS` transactions.
+    """
+    whole = _stacked(parts)
     if not len(whole.days):
         return whole
     oldest, number = int(whole.days.min()), max(1, len(whole.names))
@@ -127,7 +134,7 @@ def _added(places: Integers, values: Integers, size: int) -> Integers:
     return sums
 
 
-def _one_below_the_other(parts: Sequence[CellColumns]) -> CellColumns:
+def _stacked(parts: Sequence[CellColumns]) -> CellColumns:
     if len(parts) == 1:
         return parts[0]
     if not parts:

@@ -1,4 +1,4 @@
-"""Numbers for the payment methods of a block: column-wise, and valid as `check_payment_method` says."""
+"""Codes for the payment methods of a block, found column by column. `check_payment_method` has the rules."""
 
 import numpy as np
 
@@ -10,10 +10,11 @@ _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 class MethodCodes:
-    """A small hash table whose every hit is compared in full; it learns from chunk to chunk."""
+    """A small hash table of payment methods, which grows from chunk to chunk. Every hit is compared in full."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        """Payment methods in the order of their codes. Invalid ones have codes too, but no row with one is sure."""
         self._code_of: dict[bytes, int] = {}
         self._code_of_bin = np.full(1 << _HASH_BITS, -1, np.int64)
         self._valid = np.zeros(0, np.bool_)
@@ -21,7 +22,7 @@ class MethodCodes:
         self._parts = [np.zeros(0, np.uint64) for _ in range(MAX_METHOD_LENGTH // WORD)]
 
     def codes(self, words: Words, column: Column) -> tuple[Indexes, Mask]:
-        """The number of each row's method, and which rows have a valid one."""
+        """Return the code of each row's payment method (an index in `names`), and which rows have a valid one."""
         length = column.end - column.start
         sure = (length >= 1) & (length <= MAX_METHOD_LENGTH)
         length = np.where(sure, length, 0)
@@ -45,7 +46,7 @@ class MethodCodes:
     def _learn(
         self, words: Words, column: Column, rows: Indexes, bins: Indexes, length: Indexes, parts: list[WordArray]
     ) -> Indexes:
-        """Codes of rows whose methods the table does not hold; -1 where too many of them share a bin."""
+        """Add the methods of `rows` to the table. Return their codes, -1 where too many methods share a bin."""
         codes = np.full(len(length), -1, np.int64)
         pending, known, firsts = rows, len(self.names), []
         for _ in range(_HASH_ROUNDS):
@@ -79,7 +80,7 @@ class MethodCodes:
 
 
 def _part(words: Words, start: Indexes, length: Indexes, at: int) -> WordArray:
-    """The characters `at` to `at + 7` of each field."""
+    """Return the characters `at` to `at + 7` of each field."""
     if at == 0:
         return first(words.at(start), np.minimum(length, WORD))
     part = np.zeros(len(start), np.uint64)

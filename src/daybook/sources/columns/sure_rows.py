@@ -1,7 +1,7 @@
-"""Column-wise reading of a block: takes the rows that are surely valid, names the lines it is not sure of.
+"""The fast reader: reads a block column by column, and adds up the rows that are surely valid.
 
-It knows no rule of its own: a row is sure only when it has the commonest form of every field, which
-`records.parse_row` accepts too; all other lines are left to that reference.
+A row is sure when every field has its commonest form, which `records.parse_row` accepts too. All other lines are
+left to that reference, so no rule is defined here.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ from daybook.sources.records import Layout
 
 _NEWLINE, _COMMA, _DOT, _RETURN, _FIRST_NON_ASCII = 0x0A, 0x2C, 0x2E, 0x0D, 0x80
 _WHOLE_DIGITS = 10
-"""More would not fit 63 bits in units of 10^-8."""
+"""Amounts of more whole digits do not fit into 63 bits as units of 10^-8."""
 _OTHER_DECIMALS = (1, 8, 7, 6, 5, 4, 3)
 _FRACTION_UNITS = np.array([10 ** (DECIMALS - count) for count in range(DECIMALS + 1)], np.int64)
 _FIRST_PAIR = np.uint64(0xFFFF)
@@ -40,23 +40,25 @@ _DAYS_IN_TABLE = 1 << 13
 _MONTHS_BEFORE_1970 = 12 * 1970 + 1
 _FIRST_DAY = (12 * 1 + 1) * 32 + 1
 """1 January of the year 1."""
-_SOME_DAY = np.uint64(_FIRST_DAY)
-_NONE = np.zeros(0, np.int64)
+_PLACEHOLDER_DAY = np.uint64(_FIRST_DAY)
+_NO_LINES = np.zeros(0, np.int64)
 
 
 class SureSums(NamedTuple):
+    """The sums of the sure rows of a block, and the lines that are not sure."""
+
     cells: CellColumns
-    """What the sure rows add up to, one part a chunk."""
+    """Joined sums of the sure rows."""
     rows: int
-    """Rows in `cells`."""
+    """Number of sure rows."""
     lines: int
-    """Of the block."""
+    """Number of lines in the block."""
     doubtful: list[int]
-    """Indexes of the block's lines that the reference must judge, ascending; blank lines may be left out."""
+    """Indexes of the lines that the reference must judge, ascending. Blank lines may be left out."""
 
 
 def sum_sure_rows(block: bytes, layout: Layout) -> SureSums:
-    """Sums of the sure rows of a block that has no quote and ends with a line end."""
+    """Add up the sure rows of a block. The block must have no quote and must end with a line end."""
     parts: list[CellColumns] = []
     doubtful: list[int] = []
     rows = lines = 0
@@ -71,7 +73,7 @@ def sum_sure_rows(block: bytes, layout: Layout) -> SureSums:
 
 
 def _chunks(block: bytes) -> Iterator[bytes]:
-    """Whole lines, so many that their columns fit a processor's cache."""
+    """Yield the block in chunks of whole lines, so small that a chunk's columns fit into a processor's cache."""
     start = 0
     while start < len(block):
         end = block.rfind(b"\n", start, start + _CHUNK_BYTES) + 1 or block.index(b"\n", start) + 1
@@ -80,7 +82,7 @@ def _chunks(block: bytes) -> Iterator[bytes]:
 
 
 def _sum_chunk(chunk: bytes, layout: Layout, methods: MethodCodes) -> tuple[CellColumns, int, int, Indexes]:
-    """What its sure rows add up to, the number of lines and of sure rows, and the indexes of the other lines."""
+    """Return the sums of the sure rows, the number of lines, of sure rows, and the indexes of the doubtful lines."""
     words = Words(chunk)
     line_ends, lines, columns = _split(words, layout.width)
     days, sure = _days(words, columns[layout.timestamp])
@@ -94,14 +96,14 @@ def _sum_chunk(chunk: bytes, layout: Layout, methods: MethodCodes) -> tuple[Cell
         lines, days, types, codes, units = (part[sure] for part in (lines, days, types, codes, units))
     cells = _add_up(days, types, codes, units, methods.names)
     if len(lines) == len(line_ends):
-        return cells, len(lines), len(lines), _NONE
+        return cells, len(lines), len(lines), _NO_LINES
     doubtful = ~_are_blank(words, line_ends)
     doubtful[lines] = False
     return cells, len(line_ends), len(lines), np.flatnonzero(doubtful)
 
 
 def _split(words: Words, width: int) -> tuple[Indexes, Indexes, list[Column]]:
-    """All line ends, the lines that have `width` fields, and the columns of these lines."""
+    """Return all line ends, the indexes of the lines that have `width` fields, and the columns of these lines."""
     borders = words.find(_COMMA, _NEWLINE)
     number_of_lines = np.count_nonzero(words.bytes == _NEWLINE)
     lines = np.arange(number_of_lines)
@@ -118,14 +120,14 @@ def _split(words: Words, width: int) -> tuple[Indexes, Indexes, list[Column]]:
 
 
 def _are_blank(words: Words, line_ends: Indexes) -> Mask:
-    """Which lines are surely no row: they hold at most one carriage return."""
+    """Return which lines are surely blank: they hold nothing, or only a carriage return."""
     starts = np.append(words.begin, line_ends[:-1] + 1)
     blank: Mask = (line_ends == starts) | ((line_ends == starts + 1) & (words.bytes[starts] == _RETURN))
     return blank
 
 
 def _is_utf8(block: bytes, words: Words, line_ends: Indexes) -> Mask:
-    """Per line; of a block that is not UTF-8 as a whole, only the ASCII lines are sure."""
+    """Return which lines are surely UTF-8: all lines of a UTF-8 block, else only the ASCII lines."""
     good = np.ones(len(line_ends), np.bool_)
     if not block.isascii():
         try:
@@ -136,7 +138,7 @@ def _is_utf8(block: bytes, words: Words, line_ends: Indexes) -> Mask:
 
 
 def _days(words: Words, column: Column) -> tuple[Indexes, Mask]:
-    """Days as ordinals, and which timestamps read like 2026-01-15T10:30:00 and name a day that exists."""
+    """Return the days as ordinals, and which timestamps look like 2026-01-15T10:30:00 and name a day that exists."""
     start = column.start
     date, sure = digits_in(words.at(start), b"0000-00-")
     day_and_time, good = digits_in(words.at(start + 8), b"00T00:00")
@@ -146,8 +148,8 @@ def _days(words: Words, column: Column) -> tuple[Indexes, Mask]:
     date, day = number(pairs_of(date)), pairs_of(day_and_time) & _FIRST_PAIR
     years = date // 10_000
     months = (date - years * 10_000) // 10
-    sure &= (months - 1 < 12) & (day - 1 < 31)  # noqa: PLR2004 - a calendar; 0 - 1 is a very large number
-    codes = np.where(sure, (12 * years + months) * 32 + day, _SOME_DAY).astype(np.int64)
+    sure &= (months - 1 < 12) & (day - 1 < 31)  # noqa: PLR2004 - months and days; unsigned, 0 - 1 is very large
+    codes = np.where(sure, (12 * years + months) * 32 + day, _PLACEHOLDER_DAY).astype(np.int64)
     if not len(codes):
         return codes, sure
     oldest, newest = int(codes.min()), int(codes.max())
@@ -159,7 +161,7 @@ def _days(words: Words, column: Column) -> tuple[Indexes, Mask]:
 
 
 def _ordinals(codes: Indexes) -> Indexes:
-    """Of days given as `(12 * year + month) * 32 + day`; 0 for one that does not exist."""
+    """Return the ordinals of days given as `(12 * year + month) * 32 + day`; 0 for a day that does not exist."""
     months, days = (codes >> 5) - _MONTHS_BEFORE_1970, codes & 31
     begin, end = (month.view("M8[M]").astype("M8[D]").view(np.int64) for month in (months, months + 1))
     ordinals = begin + days - 1 + DAYS_BEFORE_1970
@@ -167,7 +169,7 @@ def _ordinals(codes: Indexes) -> Indexes:
 
 
 def _types(words: Words, column: Column) -> tuple[Indexes, Mask]:
-    """0 for a deposit, 1 for a withdrawal, and which fields are either."""
+    """Return 0 for each deposit and 1 for each withdrawal, and which fields are one of the two."""
     start, length = column.start, column.end - column.start
     ending = words.at(column.end - WORD)
     deposit = (length == len("deposit")) & (ending >> np.uint64(8) == word(b"deposit"))
@@ -177,7 +179,7 @@ def _types(words: Words, column: Column) -> tuple[Indexes, Mask]:
 
 
 def _amounts(words: Words, column: Column) -> tuple[Indexes, Mask]:
-    """Amounts in units of 10^-8, and which are above 0 and read like 1234.56 or 1234."""
+    """Return the amounts in units of 10^-8, and which of them are above 0 and look like 1234.56 or 1234."""
     length = column.end - column.start
     here = (words.bytes[column.end - 3] == _DOT) & (length > 3)  # noqa: PLR2004 - two decimals and their dot
     decimals = np.where(here, 2, 0)
@@ -197,7 +199,7 @@ def _amounts(words: Words, column: Column) -> tuple[Indexes, Mask]:
 
 
 def _long_amounts(words: Words, column: Column, decimals: Indexes) -> tuple[Indexes, Mask]:
-    """The same for amounts of more than eight characters."""
+    """Return the same as `_amounts`, for amounts of more than eight characters; they may be 0."""
     length = column.end - column.start
     fraction, sure = last_digits(words.at(column.end - WORD), decimals)
     whole_length = length - decimals - (decimals > 0)
@@ -213,10 +215,10 @@ def _long_amounts(words: Words, column: Column, decimals: Indexes) -> tuple[Inde
 
 
 def _add_up(days: Indexes, types: Indexes, methods: Indexes, units: Indexes, names: list[str]) -> CellColumns:
-    """Exact sums of rows; the rows themselves when they have nearly as many cells.
+    """Return the exact sums of rows; the rows themselves when there are nearly as many cells as rows.
 
-    Sums of doubles are exact here: they add up whole numbers and stay below 2^53, because the units are
-    taken apart into 32 low bits and at most 31 high ones, and a chunk has fewer than 2^21 rows.
+    Sums of doubles are exact here, because all terms are whole numbers and all sums stay below 2^53: the units
+    are split into 32 low and at most 31 high bits, and a chunk has fewer than 2^21 rows.
     """
     if not len(days):
         return empty()
