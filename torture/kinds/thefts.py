@@ -38,7 +38,7 @@ def stolen(case: Case) -> None:
                 service.launch(DAYBOOK_FAILPOINT=at)
             until(lambda: progress.has_grown() or service.running.poll() is not None, "it does some work, or dies")
             with suppress(RedisError, OSError), stores.client(service) as client:
-                if client.brpop([QUEUE], timeout=2):
+                if client.execute_command("BRPOP", QUEUE, 2, NEVER_DECODE=True):
                     case.outcome.faults += 1
                     case.outcome.count("batches stolen")
             time.sleep(case.chance.uniform(0, LONGEST_WAIT_SECONDS))

@@ -49,10 +49,9 @@ class Source(msgspec.Struct, frozen=True):
     order: int = 0
     """Rank of the source by the time of its registration: later sources have larger numbers."""
     refused: Refused = Refused()
-    """Of the rows before the ledger, those that had no room (`MaxMethodsPerBucket`)."""
-    rereads: int = 0
-    """How often its batches left the queue without a commit and were queued anew."""
     """The refused rows among those before the ledger (`MaxMethodsPerBucket`)."""
+    rereads: int = 0
+    """How often its batches left the queue without a commit, so that its rows were read again."""
     columns: tuple[str, ...] = ()
     """Column names of the header, in lower case; empty for the source `queue`."""
 
