@@ -22,6 +22,7 @@ from daybook.lane.dumper import Retention
 from daybook.lane.lane import Lane, LaneSettings
 from daybook.runtime.stop import StopToken
 from daybook.runtime.supervisor import Supervisor, Work
+from daybook.runtime.waits import Wait, longer_than
 from daybook.settings import Settings
 from daybook.sources.row_sums import Limits
 from daybook.stores.archive import Archive
@@ -150,6 +151,9 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
         supervisor.start("lane", lane.run)
         supervisor.start("importer", imports.run)
 
+        def waits() -> dict[str, Wait]:
+            return lane.waits
+
         def worker_problems() -> dict[str, str]:
             found = {f"task {name}": reason for name, reason in supervisor.down.items()}
             if lane.waiting_for:
@@ -158,10 +162,10 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
                 found["queue"] = lane.problem
             if supervisor.stop.is_set():
                 found["service"] = "shutting down"
-            return found
+            return longer_than(settings.max_wait_seconds, waits()) | found
 
         try:
-            yield Services(stores, lambda: lane.waiting_for, worker_problems, imports.problems)
+            yield Services(stores, lambda: lane.waiting_for, worker_problems, waits, imports.problems)
         finally:
             await supervisor.shut_down(settings.graceful_shutdown_seconds)
 

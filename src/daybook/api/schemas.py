@@ -44,6 +44,9 @@ class Readiness(BaseModel):
         default_factory=dict,
         description="The problem of each failed check, by its name. With `?verbose`, all checks; `ok` has no problem.",
     )
+    waits: dict[str, str] = Field(
+        default_factory=dict, description="The things that parts of the background work wait for, and for how long."
+    )
 
 
 class ControlTotals(BaseModel):

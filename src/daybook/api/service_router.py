@@ -32,7 +32,8 @@ async def readyz(
     problems = {name: word for name, word in checks.items() if word != OK}
     if problems:
         response.status_code = 503
-    return Readiness(ready=not problems, checks=problems if verbose is None else checks)
+    waits = {name: str(wait) for name, wait in services.waits().items() if wait.reason}
+    return Readiness(ready=not problems, checks=problems if verbose is None else checks, waits=waits)
 
 
 @router.get("/v1/imports", tags=["imports"], summary="Progress of every source", responses={503: {"model": Detail}})

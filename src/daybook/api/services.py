@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from daybook.errors import DaybookError, RecoveringError
+from daybook.runtime.waits import Wait
 from daybook.stores.stores import Stores
 
 _CHECK_SECONDS = 2.0
@@ -20,6 +21,8 @@ class Services:
     """Returns the reason why the lane does not work. Redis and the archive may disagree until it is empty."""
     worker_problems: Callable[[], dict[str, str]]
     """Returns the problems of the background work, by task name."""
+    waits: Callable[[], dict[str, Wait]]
+    """Returns the waits of the background work, by name."""
     import_problems: Callable[[], dict[str, str]]
     """Returns the reasons why files cannot be imported, by path."""
 

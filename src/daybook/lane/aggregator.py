@@ -19,6 +19,7 @@ from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets,
 from daybook.lane.restating import restatements
 from daybook.runtime.loop import repeat
 from daybook.runtime.stop import StopToken
+from daybook.runtime.waits import Wait
 from daybook.sources.batch_codec import decode
 from daybook.stores.commit import BucketWrite, Commit, LedgerMove
 from daybook.stores.stores import Stores
@@ -78,7 +79,7 @@ class Aggregator:
         self._one_by_one = False
         self._singly = 0
 
-    async def run(self, stop: StopToken, wait_seconds: float) -> None:
+    async def run(self, stop: StopToken, wait_seconds: float, wait: Wait) -> None:
         """Aggregate until the stop; look at an empty queue every `wait_seconds`, or sooner when elements arrive."""
 
         async def step() -> float:
@@ -92,7 +93,7 @@ class Aggregator:
             self._one_by_one = True
             log.warning("the aggregator waits for the archive", reason=str(error), next_try_seconds=seconds)
 
-        await repeat(step, stop, tell, raised=(RedisUnavailableError,))
+        await repeat(step, stop, tell, raised=(RedisUnavailableError,), wait=wait)
 
     async def aggregate_once(self) -> int:
         """Apply the oldest elements in one commit; return how many left the queue, 0 when it is empty."""

@@ -13,6 +13,7 @@ from daybook.domain.bucket import FIRST_DAY, Bucket
 from daybook.errors import RedisUnavailableError
 from daybook.runtime.loop import repeat
 from daybook.runtime.stop import StopToken
+from daybook.runtime.waits import Wait
 from daybook.stores.archive import Written
 from daybook.stores.stores import Stores
 
@@ -54,7 +55,7 @@ class Dumper:
         """Number of the last snapshot."""
         self._one_at_a_time = asyncio.Lock()
 
-    async def run(self, stop: StopToken) -> None:
+    async def run(self, stop: StopToken, wait: Wait) -> None:
         """Dump every interval until the stop. Wait and try again while the archive is away."""
 
         async def step() -> float:
@@ -69,7 +70,7 @@ class Dumper:
             log.warning("the dumper waits for the archive", reason=str(error))
 
         self._due = time.monotonic() + self._retention.interval_seconds
-        await repeat(step, stop, tell, raised=(RedisUnavailableError,))
+        await repeat(step, stop, tell, raised=(RedisUnavailableError,), wait=wait)
 
     async def _is_due(self, stop: StopToken) -> bool:
         """Wait until the next dump is due or the waiting records fill half of their room; return False at the stop."""

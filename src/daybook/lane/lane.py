@@ -12,6 +12,7 @@ from daybook.lane.dumper import Dumper, Retention
 from daybook.lane.recovery import recover
 from daybook.runtime.loop import Backoff, repeat
 from daybook.runtime.stop import StopToken, first_failure
+from daybook.runtime.waits import Wait
 from daybook.stores import redis_keys
 from daybook.stores.lease import Lease
 from daybook.stores.stores import Stores
@@ -39,10 +40,17 @@ class Lane:
     def __init__(self, stores: Stores, settings: LaneSettings) -> None:
         self._stores, self._settings = stores, settings
         self._backoff = Backoff()
-        self.waiting_for = "the first try"
-        """The reason why the lane does not work, as text for people; empty while it works here or elsewhere."""
+        self._wait = Wait()
+        self._wait.begin("the first try")
+        self.waits = {"lane": self._wait, "aggregator": Wait(), "dumper": Wait()}
+        """The waits of the lane's parts, by name."""
         self._losses: deque[float] = deque(maxlen=_LOSSES_KEPT)
         """Moments, on the monotonic clock, at which batches had left the queue without a commit."""
+
+    @property
+    def waiting_for(self) -> str:
+        """The reason why the lane does not work, as text for people; empty while it works here or elsewhere."""
+        return self._wait.reason
 
     @property
     def problem(self) -> str:
@@ -71,11 +79,11 @@ class Lane:
     async def _note_wait(self, error: Exception, seconds: float) -> None:
         match error:
             case RedisUnavailableError():
-                self.waiting_for = f"waiting for Redis: {error}"
+                self._wait.begin(f"waiting for Redis: {error}")
             case StoreUnavailableError():
-                self.waiting_for = f"waiting for {self._stores.archive.name}: {error}"
+                self._wait.begin(f"waiting for {self._stores.archive.name}: {error}")
             case _:
-                self.waiting_for = str(error)
+                self._wait.begin(str(error))
         log.warning(self.waiting_for, next_try_seconds=seconds)
 
     async def _hold_once(self, stop: StopToken) -> None:
@@ -84,7 +92,10 @@ class Lane:
         server = await redis.check_server()
         lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, self._settings.lease_seconds)
         while seconds := await lease.acquire(steal=self._settings.alone):
-            self.waiting_for = "" if await self._stores.hot.state() else "another instance to restore Redis"
+            if await self._stores.hot.state():
+                self._wait.end()
+            else:
+                self._wait.begin("waiting for another instance to restore Redis")
             if await stop.wait(min(seconds, 1.0)):
                 return
         try:
@@ -92,7 +103,7 @@ class Lane:
                 log.warning("a crash of Redis can lose acknowledged writes", reason=server.may_lose)
             await recover(self._stores, lease.token)
             log.info("lane taken", epoch=lease.epoch, archive=self._stores.archive.name)
-            self.waiting_for = ""
+            self._wait.end()
             self._backoff.reset()
             await self._work(stop, lease)
         finally:
@@ -109,8 +120,8 @@ class Lane:
             on_loss=lambda: self._losses.append(time.monotonic()),
         )
         await first_failure(
-            aggregator.run(stop, self._settings.queue_wait_seconds),
-            dumper.run(stop),
+            aggregator.run(stop, self._settings.queue_wait_seconds, self.waits["aggregator"]),
+            dumper.run(stop, self.waits["dumper"]),
             self._keep(lease, stop),
         )
         await self._last_dump(dumper)

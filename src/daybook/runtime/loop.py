@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from daybook.errors import StoreUnavailableError
 from daybook.runtime.stop import StopToken
+from daybook.runtime.waits import Wait
 
 
 class Backoff:
@@ -32,22 +33,25 @@ async def repeat(
     retried: tuple[type[Exception], ...] = (StoreUnavailableError,),
     raised: tuple[type[Exception], ...] = (),
     backoff: Backoff | None = None,
+    wait: Wait | None = None,
 ) -> None:
     """Call `step` until the stop. `step` returns the seconds to wait before its next call.
 
     After an exception in `retried`, call `on_failure` with the exception and the seconds until the next try.
     Raises every other exception of `step`, and those in `raised` even when they are in `retried` too. A step that runs
-    for long resets `backoff` itself.
+    for long resets `backoff` itself. `wait` is noted from a failure until the next step that succeeds.
     """
-    backoff = backoff or Backoff()
+    backoff, wait = backoff or Backoff(), wait or Wait()
     while not stop.is_set():
         try:
             seconds = await step()
             backoff.reset()
+            wait.end()
         except raised:
             raise
         except retried as error:
             seconds = backoff.seconds()
+            wait.begin(str(error))
             await on_failure(error, seconds)
         if seconds:
             await stop.wait(seconds)
