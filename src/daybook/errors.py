@@ -47,3 +47,12 @@ class FencedError(DaybookError):
 
 class IntegrityError(DaybookError):
     """State that no correct history leads to. Stop rather than answer with a wrong cent."""
+
+
+class DamagedBucketError(IntegrityError):
+    """A bucket in Redis that Daybook did not write like this; work goes on once somebody puts it right."""
+
+    def __init__(self, message: str, bucket: tuple[str, str]) -> None:
+        """`bucket`: its day and type."""
+        super().__init__(message)
+        self.bucket = bucket

@@ -12,7 +12,7 @@ from daybook.domain.bucket import Bucket, BucketState, Cell, HeldBucket
 from daybook.domain.position import Position, Refused
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
-from daybook.errors import LaneLostError, RedisUnavailableError, SourceError
+from daybook.errors import DamagedBucketError, LaneLostError, RedisUnavailableError, SourceError, StoreUnavailableError
 from daybook.lane.element_reader import Applied, Changes, ElementReader, is_json
 from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets, without
 from daybook.lane.restating import restatements
@@ -78,9 +78,12 @@ class Aggregator:
 
         async def tell(error: Exception, seconds: float) -> None:
             self._one_by_one = True
-            log.warning("waiting for the archive", reason=str(error), seconds=seconds)
+            damaged = isinstance(error, DamagedBucketError)
+            event = "waiting for a damaged bucket" if damaged else "waiting for the archive"
+            log.warning(event, reason=str(error), seconds=seconds)
 
-        await repeat(step, stop, tell, raised=(RedisUnavailableError,))
+        retried = (StoreUnavailableError, DamagedBucketError)
+        await repeat(step, stop, tell, retried=retried, raised=(RedisUnavailableError,))
 
     async def aggregate_once(self) -> int:
         """Apply the oldest elements in one commit; how many left the queue."""
@@ -207,7 +210,7 @@ class Aggregator:
             full = BucketState(held.state.version + 1, cells)
             expected = held.state.version if held.resident else None
             changed = [method for method, _, _ in added] if held.resident else None
-            writes.append(BucketWrite(bucket, expected, full, changed, held.closed))
+            writes.append(BucketWrite(bucket, expected, full, changed, held.closed, len(held.state.cells)))
             after[bucket] = HeldBucket(full, max(at, held.since), resident=True, closed=held.closed)
         return writes, after
 

@@ -10,10 +10,10 @@ import structlog
 
 from daybook.clock import cutoff_day, utc_now
 from daybook.domain.bucket import FIRST_DAY, Bucket
-from daybook.errors import RedisUnavailableError
+from daybook.errors import DamagedBucketError, RedisUnavailableError, StoreUnavailableError
 from daybook.runtime.loop import repeat
 from daybook.runtime.stop import StopToken
-from daybook.stores.archive import Written
+from daybook.stores.archive import Snapshot, Written
 from daybook.stores.stores import Stores
 
 log = structlog.get_logger("dumper")
@@ -64,10 +64,12 @@ class Dumper:
             return 0.0
 
         async def tell(error: Exception, _: float) -> None:
-            log.warning("waiting for the archive", reason=str(error))
+            damaged = isinstance(error, DamagedBucketError)
+            log.warning("no dump: a bucket is damaged" if damaged else "waiting for the archive", reason=str(error))
 
         self._due = time.monotonic() + self._retention.interval_seconds
-        await repeat(step, stop, tell, raised=(RedisUnavailableError,))
+        retried = (StoreUnavailableError, DamagedBucketError)
+        await repeat(step, stop, tell, retried=retried, raised=(RedisUnavailableError,))
 
     async def _is_due(self, stop: StopToken) -> bool:
         """Wait until the next dump is due, or until records fill half of their room; False at the stop."""
@@ -105,7 +107,7 @@ class Dumper:
     async def _dump(self) -> Written:
         if self._last is None and (state := await self._stores.hot.state()):
             self._last = state.snapshot
-        snapshot = await self._dumps.snapshot(self._token, self._last)
+        snapshot = await self._snapshot()
         if snapshot is None:
             return Written(0, 0, 0)
         self._last = snapshot.number
@@ -122,6 +124,15 @@ class Dumper:
             restatements=len(snapshot.restatements),
         )
         return written
+
+    async def _snapshot(self) -> Snapshot | None:
+        try:
+            return await self._dumps.snapshot(self._token, self._last)
+        except DamagedBucketError as error:
+            self._stores.hot.note_damaged(Bucket(*error.bucket))
+            if self._last is not None:
+                self._last += 1  # the number is taken
+            raise
 
     async def _evict_old(self) -> None:
         cutoff = cutoff_day(utc_now(), self._retention.age)

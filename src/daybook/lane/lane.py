@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import structlog
 
-from daybook.errors import FencedError, LaneLostError, RedisUnavailableError, StoreUnavailableError
+from daybook.errors import DamagedBucketError, FencedError, LaneLostError, RedisUnavailableError, StoreUnavailableError
 from daybook.lane.aggregator import Aggregator
 from daybook.lane.dumper import Dumper, Retention
 from daybook.lane.recovery import recover
@@ -98,7 +98,7 @@ class Lane:
     async def _last_dump(self, dumper: Dumper) -> None:
         try:
             await dumper.dump_once()
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, DamagedBucketError) as error:
             log.warning("no last dump; the next start makes up for it", reason=str(error))
 
 

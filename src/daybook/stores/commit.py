@@ -41,6 +41,8 @@ class BucketWrite(NamedTuple):
     """The payment methods whose totals are new; None: all of them, as when the bucket becomes resident by this."""
     closed: bool = False
     """It left Redis before."""
+    expected_methods: int | None = None
+    """How many payment methods Redis must hold of a resident one; None: any number."""
 
 
 class Commit(NamedTuple):
@@ -68,7 +70,7 @@ class Commits:
     async def commit(self, token: str, commit: Commit) -> list[Bucket]:
         """Apply a commit exactly once. Call it again, unchanged, after a lost reply.
 
-        Returns the buckets that are not at their expected version; nothing is written then. None: it is committed,
+        Returns the buckets that are not as expected; nothing is written then. None: it is committed,
         now or by an earlier try. Raises LaneLostError.
         """
         answer = await self._redis.run(
@@ -121,7 +123,7 @@ def _ledger(move: LedgerMove) -> dict[str, str | bool]:
     }
 
 
-def _bucket(write: BucketWrite) -> dict[str, str | int | bool | list[str] | msgspec.Raw]:
+def _bucket(write: BucketWrite) -> dict[str, str | int | bool | list[str] | msgspec.Raw | None]:
     cells = write.state.cells
     totals: list[str] = []
     for method in cells if write.changed is None else write.changed:
@@ -129,6 +131,7 @@ def _bucket(write: BucketWrite) -> dict[str, str | int | bool | list[str] | msgs
     return {
         "name": redis_keys.bucket_name(write.bucket),
         "expected": "" if write.expected is None else str(write.expected),
+        "expected_methods": write.expected_methods,
         "version": write.state.version,
         "totals": totals,
         "counts": text_of(msgspec.json.encode({method: cell.transactions for method, cell in cells.items()})),

@@ -42,7 +42,8 @@ class Dumps:
     async def snapshot(self, token: str, last_number: int | None = None) -> Snapshot | None:
         """Copy everything that the archive does not hold yet, consistently; None when there is nothing.
 
-        Also raises LaneLostError when the number of the last snapshot is not `last_number`: Redis was set back.
+        Also raises LaneLostError when the number of the last snapshot is not `last_number`: Redis was set back, and
+        DamagedBucketError, which names the bucket; the snapshot has taken its number then.
         """
         answer = await self._redis.run(
             "snapshot",
@@ -120,7 +121,8 @@ def raise_if_lost(word: bytes) -> None:
 
 
 def _bucket_states(answers: list[Any]) -> dict[Bucket, BucketState]:
-    return {redis_keys.bucket_of(name.decode()): parse_bucket(*content) for name, *content in answers}
+    named = ((redis_keys.bucket_of(name.decode()), content) for name, *content in answers)
+    return {bucket: parse_bucket(bucket, *content) for bucket, content in named}
 
 
 def _archived_source(pairs: list[bytes]) -> ArchivedSource:

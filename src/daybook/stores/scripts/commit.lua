@@ -2,7 +2,7 @@
 -- first write, and it trims the queue first, so that a Redis at its memory limit can still go on.
 -- commit: `stores/commit.py:encode`. Positions are texts: Lua's numbers are exact only below 2^53.
 -- Answers {'ok'}, {'done'} (a lost reply), {'lost'} (another owner, or Redis went back in time),
--- {'gap', source} or {'stale', bucket, ...} (not at the expected version).
+-- {'gap', source} or {'stale', bucket, ...} (not at the expected version, or its totals are no hash of as many methods).
 local lane, state, queue, versions, changed, dirty, resident, closed, changed_sources, rejects, restatements = unpack(KEYS)
 local token, commit = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
@@ -30,8 +30,17 @@ for _, move in ipairs(commit.ledgers) do
   end
 end
 local stale = {'stale'}
-for _, bucket in ipairs(commit.buckets) do
+local function is_as_expected(bucket)
   if (call('HGET', versions, bucket.name) or '') ~= bucket.expected then
+    return false
+  end
+  if bucket.expected == '' or not bucket.expected_methods then
+    return true
+  end
+  return redis.pcall('HLEN', commit.totals_prefix .. bucket.name) == bucket.expected_methods
+end
+for _, bucket in ipairs(commit.buckets) do
+  if not is_as_expected(bucket) then
     stale[#stale + 1] = bucket.name
   end
 end

@@ -1,5 +1,6 @@
 -- Answers full buckets: for each name {milliseconds of its last change, 1 if it is closed, version, totals, counts}
--- with a flat field/value list and the counts' text, or false if it is not resident.
+-- with a flat field/value list and the counts' text, or false if it is not resident. A key of another type: an error
+-- in the place of its content.
 local versions, changed, closed = unpack(KEYS)
 local wanted = cmsgpack.unpack(ARGV[1])
 
@@ -8,7 +9,7 @@ for i, name in ipairs(wanted.buckets) do
   local version = redis.call('HGET', versions, name)
   found[i] = version and {
     redis.call('ZSCORE', changed, name) or '0', redis.call('SISMEMBER', closed, name), version,
-    redis.call('HGETALL', wanted.totals_prefix .. name), redis.call('GET', wanted.counts_prefix .. name)
+    redis.pcall('HGETALL', wanted.totals_prefix .. name), redis.pcall('GET', wanted.counts_prefix .. name)
   }
 end
 return found

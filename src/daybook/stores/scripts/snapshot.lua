@@ -1,7 +1,8 @@
 -- Copies everything that the archive does not hold yet, consistently, under the next number. Rejects of rows past
 -- their source's ledger stay for a later one: after a restore those rows are judged again.
 -- Answers {'lost'}, {'none'}, or {'ok', number, bytes of these rejects and restatements,
--- {{name, version, totals, counts}, ...}, {fields of a source, ...}, rejects, restatements}.
+-- {{name, version, totals, counts}, ...}, {fields of a source, ...}, rejects, restatements}. A key of another type: an
+-- error in the place of its content.
 local lane, state, versions, dirty, changed_sources, rejects_key, restatements_key = unpack(KEYS)
 local token, request = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
@@ -45,7 +46,7 @@ end
 local buckets, sources = {}, {}
 for i, name in ipairs(names) do
   buckets[i] = {name, call('HGET', versions, name),
-    call('HGETALL', request.totals_prefix .. name), call('GET', request.counts_prefix .. name)}
+    redis.pcall('HGETALL', request.totals_prefix .. name), redis.pcall('GET', request.counts_prefix .. name)}
 end
 for i, id in ipairs(ids) do
   sources[i] = call('HGETALL', request.source_prefix .. id)
