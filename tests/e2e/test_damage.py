@@ -127,7 +127,8 @@ class TestForeignWrites:
             redis.set(COUNTS, '{"paypal":"two"}')
         service.stop()
         append(file, rows("15", "4.00"))
-        service.launch().wait_for_log("waiting for a damaged bucket")
+        service.launch().wait_until_answering()
+        service.wait_for_log("waiting for a damaged bucket")
         assert_one_line(problem(service, "redis"), f'{COUNTS}: \'{{"paypal":"two"}}\' is no JSON object of counts')
         with client(service) as redis:
             redis.set(COUNTS, '{"paypal":2}')
