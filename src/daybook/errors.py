@@ -67,3 +67,12 @@ class FencedError(DaybookError):
 
 class IntegrityError(DaybookError):
     """A store holds a state that no correct history leads to. It is raised rather than answering with a wrong total."""
+
+
+class DamagedBucketError(IntegrityError):
+    """Another program wrote to a bucket in Redis. Work on it goes on once somebody puts it right."""
+
+    def __init__(self, message: str, bucket: tuple[str, str]) -> None:
+        """`bucket`: its day and type."""
+        super().__init__(message)
+        self.bucket = bucket

@@ -21,6 +21,16 @@ def _upper_snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
 
 
+MOST_METHODS_IN_MONGODB = 29_000
+"""A bucket is one MongoDB document of at most 16 MiB, of which Daybook uses 15 MiB (15,728,640 bytes).
+
+A payment method has at most 64 characters of 4 bytes. BSON adds a type byte and a zero to each name, which stands in
+`TotalAmount` with a Decimal128 (1 + 256 + 1 + 16 = 274 bytes) and in `TransactionCount` with an int64
+(1 + 256 + 1 + 8 = 266 bytes): 540 bytes a method, 15,660,000 in all; 68,640 bytes are left for the other fields.
+A redo document holds one such bucket and up to 1 MiB around it. A restatement takes less: one name with an array of
+two Decimal128 and an int64 (1 + 256 + 1 + 54 = 312 bytes a method).
+"""
+
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -66,6 +76,15 @@ class Settings(BaseSettings):
     def embedded_redis(self) -> bool:
         return self.redis_host is None
 
+    def problem(self) -> str:
+        """Return why the settings do not fit together; empty when they do."""
+        if self.mongo_uri is not None and self.max_methods_per_bucket > MOST_METHODS_IN_MONGODB:
+            return (
+                f"MaxMethodsPerBucket={self.max_methods_per_bucket}: at most {MOST_METHODS_IN_MONGODB} with MongoDbUri"
+                ", because MongoDB holds a day and type in one document of at most 16 MB"
+            )
+        return ""
+
 
 def load(**overrides: Any) -> Settings:
     """Return the settings from the environment and `.env`; `overrides` go before both.
@@ -73,12 +92,15 @@ def load(**overrides: Any) -> Settings:
     Raises ConfigurationError with the variable, its value (unless it is secret) and what is allowed.
     """
     try:
-        return Settings(**overrides)
+        loaded = Settings(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = _name_in_use(str(first["loc"][0]))
         value = "" if _is_secret(name) else f"={first['input']!r}"
         raise ConfigurationError(f"{name}{value}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+    if problem := loaded.problem():
+        raise ConfigurationError(problem)
+    return loaded
 
 
 def _name_in_use(name: str) -> str:

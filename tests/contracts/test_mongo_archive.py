@@ -21,8 +21,10 @@ from pymongo.results import BulkWriteResult
 
 from daybook.domain.bucket import Bucket, BucketState, Cell
 from daybook.domain.position import Position
-from daybook.domain.reject import Reject
+from daybook.domain.reject import Correction, Reject
+from daybook.domain.restatement import Change, Restatement
 from daybook.domain.source import Source
+from daybook.domain.transaction import check_payment_method
 from daybook.errors import (
     ConfigurationError,
     DaybookError,
@@ -30,6 +32,7 @@ from daybook.errors import (
     IntegrityError,
     StoreUnavailableError,
 )
+from daybook.settings import MOST_METHODS_IN_MONGODB
 from daybook.stores.archive import ArchivedSource, Snapshot, Written
 from daybook.stores.mongo_archive import MongoArchive
 from daybook.stores.mongo_client import PacedWrites, Upsert
@@ -264,12 +267,35 @@ class TestAddress:
         await archive.close()
         gc.collect()
 
-    @pytest.mark.parametrize("uri", ["redis://h/", "mongodb://me:top/secret@h/", "mongodb://h:secret/", ""])
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            *("redis://h/", "mongodb://me:top/secret@h/", "mongodb://h:secret/", "", "secret"),
+            *("mongodb+srv://secret.example.com:27017/", "mongodb+srv://", "mongodb://h,/"),
+        ],
+    )
     async def test_a_bad_address_is_not_repeated(self, uri: str) -> None:
         with pytest.raises(ConfigurationError, match="MongoDbUri") as refused:
-            await MongoArchive(uri, "x").open()
+            MongoArchive(uri, "x")
         assert "secret" not in str(refused.value)
         assert refused.value.__suppress_context__
+
+    async def test_a_name_that_is_not_found_may_be_found_later(self) -> None:
+        archive = MongoArchive("mongodb+srv://me:secret@daybook.invalid/", "x", timeout_seconds=1)
+        for call in (archive.open, archive.check):
+            with pytest.raises(StoreUnavailableError, match="the address of MongoDB is not found") as refused:
+                await call()
+            assert "secret" not in str(refused.value)
+            assert "\n" not in str(refused.value)
+        await archive.close()
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "a..b"])
+    async def test_a_name_that_no_look_up_can_have_is_refused(self, host: str) -> None:
+        archive = MongoArchive(f"mongodb+srv://me:secret@{host}/", "x", timeout_seconds=1)
+        with pytest.raises(ConfigurationError, match="MongoDB cannot be used") as refused:
+            await archive.open()
+        assert "secret" not in str(refused.value)
+        await archive.close()
 
     async def test_it_cannot_weaken_the_writes(self, store: Store) -> None:
         options = "w=0&journal=false&readPreference=secondaryPreferred&readConcernLevel=available&retryWrites=true"
@@ -657,6 +683,49 @@ async def test_what_was_refused_as_a_duplicate_is_tried_as_an_update() -> None:
     assert collection.asked[1] == [UpdateOne(*upserts[1])]
 
 
+class TestRacingCorrections:
+    """Two importers correct one row whose correction so far is void; only one of them knows that it is."""
+
+    VOID, OLD, NEW = (Correction("a", 7, by, 2) for by in ("void", "old", "new"))
+
+    async def test_the_void_one_goes_between_insert_and_read(self, store: Store) -> None:
+        old_hold, new_hold = Hold(), Hold()
+        old = store.archive((await store.proxy(old_hold)).uri)
+        new = store.archive((await store.proxy(new_hold)).uri)
+        await old.correct([self.VOID])
+        old_hold.arm("insert", "find")
+        new_hold.arm("delete", "insert")
+        correcting = asyncio.create_task(old.correct([self.OLD]))
+        await old_hold.held()
+        deleting = asyncio.create_task(new.correct([self.NEW], {self.VOID}))
+        await new_hold.held()
+        old_hold.release()
+        assert await correcting == [self.OLD]
+        new_hold.release()
+        assert await deleting == [self.OLD]
+
+    async def test_it_does_not_try_for_ever(self, store: Store) -> None:
+        async def delete_before_each_read(command: str) -> Fate:
+            if command == "find":
+                store.plain["DaybookCorrections"].delete_many({})
+            return Fate.PASS
+
+        archive = store.archive((await store.proxy(delete_before_each_read)).uri)
+        with pytest.raises(StoreUnavailableError, match="keep deleting corrections"):
+            await archive.correct([self.OLD])
+
+    async def test_many_races(self, store: Store) -> None:
+        old, new = store.archive(), store.archive()
+        for line in range(1, 151):
+            void, first, second = (Correction("a", line, each.by_source, 2) for each in (self.VOID, self.OLD, self.NEW))
+            await old.correct([void])
+            (one,), (two,) = await asyncio.gather(old.correct([first]), new.correct([second], {void}))
+            assert one in {void, first, second}
+            assert two in {first, second}
+            assert await old.corrections("a", [line]) == {line: two}
+            assert one in {void, two}
+
+
 class TestNumbers:
     async def test_another_content_under_a_taken_number_does_not_pass(self, store: Store) -> None:
         archive = store.archive()
@@ -708,6 +777,26 @@ async def test_a_snapshot_beyond_the_size_of_a_message_is_redone(store: Store) -
     assert states(await successor.load(buckets)) == buckets
     assert await successor.sources() == big.sources
     assert store.redo_documents() == 0
+
+
+async def test_as_many_methods_as_are_allowed_fit_with_the_longest_names(store: Store) -> None:
+    names = [chr(0x20000 + n // 1000) + chr(0x20000 + n % 1000) + "𠀀" * 62 for n in range(MOST_METHODS_IN_MONGODB)]
+    assert {check_payment_method(name) for name in (names[0], names[-1])} == {names[0], names[-1]}
+    assert {len(name.encode()) for name in names} == {256}
+    full = BucketState(2**62, {name: Cell(10**34 - 1 - n, 2**62) for n, name in enumerate(names)})
+    changes = {name: Change("0.00000001", "9999999999999999999999.99999999", 2**62) for name in names}
+    restatement = Restatement(
+        day=DEPOSITS.day, type=DEPOSITS.type, version=2**62, step=0, source="a" * 64, offset=2**62, end=2**62,
+        at="2026-01-15T00:00:00.000Z", since="2026-01-15T00:00:00.000Z", changes=changes,
+    )  # fmt: skip
+    archive = store.archive()
+    await archive.open()
+    assert await archive.write(Snapshot(1, {DEPOSITS: full}, [], [], [restatement])) == Written(1, 0, 0)
+    assert states(await archive.load([DEPOSITS])) == {DEPOSITS: full}
+    assert await archive.restatements("", "~", 1) == [restatement]
+    one_in_twenty_more = {f"{n:05}" + "𠀀" * 63: Cell(1, 1) for n in range(MOST_METHODS_IN_MONGODB // 20)}
+    with pytest.raises(DaybookError, match="more than a MongoDB document holds"):
+        await archive.write(Snapshot(2, {DEPOSITS: BucketState(2**62 + 1, full.cells | one_in_twenty_more)}, [], []))
 
 
 async def test_a_server_too_slow_for_large_requests_gets_smaller_ones(store: Store) -> None:

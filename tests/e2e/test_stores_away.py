@@ -12,7 +12,7 @@ from e2e.conftest import MakeService
 from support.oracle import Truth, truth_of
 from support.outside import OutsideMongo, OutsideRedis
 from support.sample_file import generated
-from support.service import Service, embedded_server, embedded_servers
+from support.service import Service, Setting, embedded_server, embedded_servers
 
 ROWS = 20_000
 ROWS_BEFORE = 2000
@@ -172,3 +172,30 @@ def test_a_redis_that_may_evict_is_refused(make_service: MakeService, redis_serv
     complaints = [line for line in service.log.splitlines() if "allkeys-lru" in line]
     assert complaints == ["daybook: Redis has maxmemory-policy allkeys-lru: it may delete totals; set it to noeviction"]
     assert "Traceback" not in service.log
+
+
+def test_a_mongodb_whose_name_is_not_found_may_be_found_later(make_service: MakeService) -> None:
+    service = make_service(MongoDbUri="mongodb+srv://me:hunter2@daybook.invalid/").launch().wait_until_answering()
+    service.wait_for_log("waiting for MongoDB: the address of MongoDB is not found")
+    answer = service.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["mongodb"].startswith("the address of MongoDB is not found")
+    assert service.stop() == 0
+    assert "Traceback" not in service.log
+    assert "hunter2" not in service.log
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("MongoDbUri is not a valid MongoDB address", {"MongoDbUri": "nonsense"}),
+        ("MaxMethodsPerBucket=50000: at most 29000", {"MongoDbUri": "mongodb://h/", "MaxMethodsPerBucket": 50_000}),
+    ],
+)
+def test_settings_that_mongodb_cannot_have_stop_the_start(
+    make_service: MakeService, name: str, settings: dict[str, Setting]
+) -> None:
+    service = make_service(**settings).launch()
+    assert service.ended() == 1
+    (line,) = service.log.splitlines()
+    assert line.startswith(f"daybook: {name}")

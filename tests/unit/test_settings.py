@@ -88,6 +88,20 @@ def test_a_bad_value_is_named_in_one_line(name: str, value: str, monkeypatch: py
     assert "should" in message
 
 
+def test_more_methods_than_a_mongodb_document_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MaxMethodsPerBucket", str(settings.MOST_METHODS_IN_MONGODB + 1))
+    assert settings.load().max_methods_per_bucket == settings.MOST_METHODS_IN_MONGODB + 1
+    monkeypatch.setenv("MongoDbUri", "mongodb://user:hunter2@h/")
+    with pytest.raises(
+        ConfigurationError, match=r"^MaxMethodsPerBucket=29001: at most 29000 with MongoDbUri"
+    ) as refused:
+        settings.load()
+    assert "\n" not in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+    monkeypatch.setenv("MaxMethodsPerBucket", str(settings.MOST_METHODS_IN_MONGODB))
+    assert settings.load().max_methods_per_bucket == settings.MOST_METHODS_IN_MONGODB
+
+
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MongoDbUri", "mongodb://user:hunter2@h/")
     monkeypatch.setenv("RedisPassword", "hunter2")

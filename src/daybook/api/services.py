@@ -38,7 +38,10 @@ class Services:
         return found | (self.worker_problems() or {"workers": OK})
 
     async def _redis(self) -> str:
-        return OK if await self.stores.hot.state() else "state is not restored yet"
+        if await self.stores.hot.state() is None:
+            return "state is not restored yet"
+        await self.stores.hot.check_damaged()
+        return OK
 
     async def _archive(self) -> str:
         await self.stores.archive.check()

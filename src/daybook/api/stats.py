@@ -101,7 +101,7 @@ Day = Annotated[date, BeforeValidator(_only_days), Query(examples=["2026-01-01"]
 @router.get(
     "/stats",
     response_model=StatsAnswer,
-    responses={400: {"model": Detail}, 503: {"model": Detail}},
+    responses={400: {"model": Detail}, 500: {"model": Detail}, 503: {"model": Detail}},
     summary="Exact totals per day, type and payment method",
 )
 async def stats(answers: StatsDependency, from_date: Day, to_date: Day) -> Response:

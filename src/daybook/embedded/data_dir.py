@@ -9,6 +9,8 @@ from typing import Self
 from daybook.errors import ConfigurationError
 
 LOCK_NAME = "daybook.lock"
+OWNER_ONLY = 0o600
+"""Mode of every file that Daybook creates in a DataDir."""
 _LONGEST_NOTE = 4096
 
 
@@ -59,7 +61,7 @@ class DataDirLock:
     def _open(self) -> int:
         make_directory(self._data_dir)
         try:
-            return os.open(self._data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            return os.open(self._data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
         except OSError as error:
             raise unwritable(self._data_dir, error) from error
 

@@ -21,7 +21,7 @@ from typing import NamedTuple, Self
 import psutil
 import structlog
 
-from daybook.embedded.data_dir import make_directory, unwritable
+from daybook.embedded.data_dir import OWNER_ONLY, make_directory, unwritable
 from daybook.embedded.server_binary import find_server_binary
 from daybook.embedded.server_process import ServerProcess
 from daybook.errors import ConfigurationError
@@ -166,6 +166,7 @@ class EmbeddedValkey:
         return ServerProcess(psutil.Process(child.pid), place, child)
 
     def _run(self, binary: Path, place: Path) -> "Popen[bytes]":
+        (self._folder / _LOG).touch(mode=OWNER_ONLY)
         with (self._folder / _LOG).open("ab") as output:
             return Popen(  # noqa: S603 - a program that was looked up, no shell
                 [binary, *server_arguments(self._folder, place), *self._options],
@@ -175,6 +176,7 @@ class EmbeddedValkey:
                 cwd=self._folder,
                 env=os.environ | _ENVIRONMENT,
                 start_new_session=True,
+                umask=0o077,
             )
 
     def _tidy(self) -> None:
@@ -190,6 +192,7 @@ class EmbeddedValkey:
         record = {"pid": self.pid, "socket": os.fspath(self.socket)}
         draft = self._folder / f"{_RECORD}.new"
         try:
+            draft.touch(mode=OWNER_ONLY)
             draft.write_text(json.dumps(record))
             draft.replace(self._folder / _RECORD)
         except OSError as error:

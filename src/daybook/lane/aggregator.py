@@ -12,7 +12,7 @@ from daybook.domain.bucket import Bucket, BucketState, Cell, HeldBucket
 from daybook.domain.position import Position, Refused
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
-from daybook.errors import LaneLostError, RedisUnavailableError, SourceError
+from daybook.errors import DamagedBucketError, LaneLostError, RedisUnavailableError, SourceError, StoreUnavailableError
 from daybook.lane.element_reader import Applied, Changes, ElementReader, is_json
 from daybook.lane.lost_batches import LostBatches
 from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets, without
@@ -91,9 +91,12 @@ class Aggregator:
 
         async def tell(error: Exception, seconds: float) -> None:
             self._one_by_one = True
-            log.warning("the aggregator waits for the archive", reason=str(error), next_try_seconds=seconds)
+            damaged = isinstance(error, DamagedBucketError)
+            event = "the aggregator waits for a damaged bucket" if damaged else "the aggregator waits for the archive"
+            log.warning(event, reason=str(error), next_try_seconds=seconds)
 
-        await repeat(step, stop, tell, raised=(RedisUnavailableError,), wait=wait)
+        retried = (StoreUnavailableError, DamagedBucketError)
+        await repeat(step, stop, tell, retried=retried, raised=(RedisUnavailableError,), wait=wait)
 
     async def aggregate_once(self) -> int:
         """Apply the oldest elements in one commit; return how many left the queue, 0 when it is empty."""
@@ -223,7 +226,7 @@ class Aggregator:
             full = BucketState(held.state.version + 1, cells)
             expected = held.state.version if held.resident else None
             changed = [method for method, _, _ in added] if held.resident else None
-            writes.append(BucketWrite(bucket, expected, full, changed, held.closed))
+            writes.append(BucketWrite(bucket, expected, full, changed, held.closed, len(held.state.cells)))
             after[bucket] = HeldBucket(full, max(at, held.since), resident=True, closed=held.closed)
         return writes, after
 

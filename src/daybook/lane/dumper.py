@@ -10,11 +10,11 @@ import structlog
 
 from daybook.clock import cutoff_day, utc_now
 from daybook.domain.bucket import FIRST_DAY, Bucket
-from daybook.errors import RedisUnavailableError
+from daybook.errors import DamagedBucketError, RedisUnavailableError, StoreUnavailableError
 from daybook.runtime.loop import repeat
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
-from daybook.stores.archive import Written
+from daybook.stores.archive import Snapshot, Written
 from daybook.stores.stores import Stores
 
 log = structlog.get_logger("dumper")
@@ -67,10 +67,13 @@ class Dumper:
             return 0.0
 
         async def tell(error: Exception, _: float) -> None:
-            log.warning("the dumper waits for the archive", reason=str(error))
+            damaged = isinstance(error, DamagedBucketError)
+            event = "the dumper waits for a damaged bucket" if damaged else "the dumper waits for the archive"
+            log.warning(event, reason=str(error))
 
         self._due = time.monotonic() + self._retention.interval_seconds
-        await repeat(step, stop, tell, raised=(RedisUnavailableError,), wait=wait)
+        retried = (StoreUnavailableError, DamagedBucketError)
+        await repeat(step, stop, tell, retried=retried, raised=(RedisUnavailableError,), wait=wait)
 
     async def _is_due(self, stop: StopToken) -> bool:
         """Wait until the next dump is due or the waiting records fill half of their room; return False at the stop."""
@@ -109,7 +112,7 @@ class Dumper:
     async def _dump(self) -> Written:
         if self._last is None and (state := await self._stores.hot.state()):
             self._last = state.snapshot
-        snapshot = await self._dumps.snapshot(self._token, self._last)
+        snapshot = await self._snapshot()
         if snapshot is None:
             return Written(0, 0, 0)
         self._last = snapshot.number
@@ -126,6 +129,15 @@ class Dumper:
             restatements=len(snapshot.restatements),
         )
         return written
+
+    async def _snapshot(self) -> Snapshot | None:
+        try:
+            return await self._dumps.snapshot(self._token, self._last)
+        except DamagedBucketError as error:
+            self._stores.hot.note_damaged(Bucket(*error.bucket))
+            if self._last is not None:
+                self._last += 1  # the number is taken
+            raise
 
     async def _evict_old(self) -> None:
         cutoff = cutoff_day(utc_now(), self._retention.age)

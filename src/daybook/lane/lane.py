@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import structlog
 
-from daybook.errors import FencedError, LaneLostError, RedisUnavailableError, StoreUnavailableError
+from daybook.errors import DamagedBucketError, FencedError, LaneLostError, RedisUnavailableError, StoreUnavailableError
 from daybook.lane.aggregator import Aggregator
 from daybook.lane.dumper import Dumper, Retention
 from daybook.lane.recovery import recover
@@ -134,7 +134,7 @@ class Lane:
     async def _last_dump(self, dumper: Dumper) -> None:
         try:
             await dumper.dump_once()
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, DamagedBucketError) as error:
             log.warning("the last dump failed; the next start dumps instead", reason=str(error))
 
 

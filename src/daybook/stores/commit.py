@@ -46,6 +46,8 @@ class BucketWrite(NamedTuple):
     """The payment methods whose totals are new; None: all of them, as when this write makes the bucket resident."""
     closed: bool = False
     """The bucket was evicted before."""
+    expected_methods: int | None = None
+    """The number of payment methods that Redis must hold of a resident bucket; None: any number."""
 
 
 class Commit(NamedTuple):
@@ -76,7 +78,7 @@ class Commits:
     async def commit(self, token: str, commit: Commit) -> list[Bucket]:
         """Apply a commit exactly once. Call it again, unchanged, after a lost reply.
 
-        Returns the buckets that are not at their expected version: nothing is written then.
+        Returns the buckets that are not as expected: nothing is written then.
         An empty list says that the commit is applied, now or by an earlier try.
         Raises LaneLostError when another owner took the lane or Redis was set back.
         """
@@ -130,7 +132,7 @@ def _ledger(move: LedgerMove) -> dict[str, str | bool]:
     }
 
 
-def _bucket(write: BucketWrite) -> dict[str, str | int | bool | list[str] | msgspec.Raw]:
+def _bucket(write: BucketWrite) -> dict[str, str | int | bool | list[str] | msgspec.Raw | None]:
     cells = write.state.cells
     totals: list[str] = []
     for method in cells if write.changed is None else write.changed:
@@ -138,6 +140,7 @@ def _bucket(write: BucketWrite) -> dict[str, str | int | bool | list[str] | msgs
     return {
         "name": redis_keys.bucket_name(write.bucket),
         "expected": "" if write.expected is None else str(write.expected),
+        "expected_methods": write.expected_methods,
         "version": write.state.version,
         "totals": totals,
         "counts": text_of(msgspec.json.encode({method: cell.transactions for method, cell in cells.items()})),

@@ -47,7 +47,8 @@ class Dumps:
         """Take a snapshot of everything that the archive does not hold yet; return None when there is nothing.
 
         Also raises LaneLostError when the number of Redis' last snapshot is not `last_number`, because Redis was set
-        back then. None: any number will do.
+        back then (None: any number will do), and DamagedBucketError, which names the bucket; the snapshot has taken
+        its number then.
         """
         answer = await self._redis.run(
             "snapshot",
@@ -129,7 +130,8 @@ def raise_if_lost(word: bytes) -> None:
 
 
 def _bucket_states(answers: list[Any]) -> dict[Bucket, BucketState]:
-    return {redis_keys.bucket_of(name.decode()): parse_bucket(*content) for name, *content in answers}
+    named = ((redis_keys.bucket_of(name.decode()), content) for name, *content in answers)
+    return {bucket: parse_bucket(bucket, *content) for bucket, content in named}
 
 
 def _archived_source(pairs: list[bytes]) -> ArchivedSource:

@@ -43,6 +43,7 @@ from daybook.stores.mongo_client import (
 _DAYS_PER_QUERY = 1000
 _LINES_PER_QUERY = 1000
 _EPOCH_TRIES = 10
+_CORRECT_TRIES = 10
 
 
 class _Redo(NamedTuple):
@@ -81,14 +82,15 @@ class MongoArchive:
     ) -> None:
         """Bound each exchange with the server by `timeout_seconds`; a large snapshot takes several exchanges.
 
-        `part_bytes` is about the size of a redo document. Nothing is connected yet.
+        `part_bytes` is about the size of a redo document. Raises ConfigurationError for a bad address. Nothing is
+        connected yet.
         """
         self._uri = uri
         self._database_name = database
         self._timeout_ms = int(timeout_seconds * 1000)
         self._part_bytes = part_bytes
         self._epoch = 0
-        self._client: AsyncMongoClient[Document] | None = None
+        self._client: AsyncMongoClient[Document] | None = connect(uri, self._timeout_ms)
         self._writes = PacedWrites()
         self._one_write_at_a_time = asyncio.Lock()
 
@@ -183,17 +185,30 @@ class MongoArchive:
         return [schema.restatement_of(document) for document in documents]
 
     async def correct(self, wanted: Sequence[Correction], void: Collection[Correction] = ()) -> list[Correction]:
-        documents = [schema.correction_document(each) for each in wanted]
         with translated():
             for each in void:
                 await self._collection(schema.CORRECTIONS).delete_one(schema.correction_document(each))
+        standing: dict[tuple[str, int], Correction] = {}
+        for _ in range(_CORRECT_TRIES):
+            standing |= await self._inserted([each for each in wanted if (each.source, each.line) not in standing])
+            if all((each.source, each.line) in standing for each in wanted):
+                return [standing[each.source, each.line] for each in wanted]
+        raise StoreUnavailableError("MongoDB: other importers keep deleting corrections of the same rows")
+
+    async def _inserted(self, wanted: Sequence[Correction]) -> dict[tuple[str, int], Correction]:
+        """Insert corrections of rows that have none; return the standing ones by source and line.
+
+        A row is missing when the void correction that kept its own one out was deleted before the read.
+        """
+        with translated():
+            documents = [schema.correction_document(each) for each in wanted]
             await self._writes.insert(self._collection(schema.CORRECTIONS), documents)
         hit("mongo.correct.done")
         found: dict[tuple[str, int], Correction] = {}
         for source in {each.source for each in wanted}:
             standing = await self.corrections(source, [each.line for each in wanted if each.source == source])
             found |= {(source, line): correction for line, correction in standing.items()}
-        return [found[each.source, each.line] for each in wanted]
+        return found
 
     async def corrections(self, source_id: str, lines: Sequence[int]) -> dict[int, Correction]:
         found = map(schema.correction_of, await self._documents_of_lines(schema.CORRECTIONS, source_id, lines))

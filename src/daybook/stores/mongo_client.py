@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
+from dns.exception import DNSException
+from dns.exception import SyntaxError as DnsSyntaxError
 from pymongo import AsyncMongoClient, InsertOne, ReadPreference, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -34,6 +36,9 @@ _PASSING_CODES = frozenset(
 """Codes of errors that pass: network, time limit, shutdown, new primary, write conflict, write concern, disk full."""
 
 
+_SCHEMES = ("mongodb://", "mongodb+srv://")
+
+
 class Upsert(NamedTuple):
     """One guarded upsert."""
 
@@ -45,6 +50,7 @@ class Upsert(NamedTuple):
 def connect(uri: str, timeout_ms: int) -> AsyncMongoClient[Document]:
     """Return a client that connects with its first command. Raises ConfigurationError for a bad address."""
     try:
+        _check_scheme(uri)
         return AsyncMongoClient(
             uri,
             appname="daybook",
@@ -57,9 +63,15 @@ def connect(uri: str, timeout_ms: int) -> AsyncMongoClient[Document]:
     except (InvalidURI, ClientConfigurationError, ValueError, TypeError):
         # The driver's own message may quote a part of the password.
         raise ConfigurationError(
-            "MongoDbUri is not a valid MongoDB address; in a user name or password `:`, `/`, `@` and `%` "
-            "must be escaped"
+            "MongoDbUri is not a valid MongoDB address: it begins with `mongodb://` or `mongodb+srv://`, and in a "
+            "user name or password `:`, `/`, `@` and `%` are escaped"
         ) from None
+
+
+def _check_scheme(uri: str) -> None:
+    """Raise InvalidURI for a bare word, which the driver would take for the name of a host."""
+    if not uri.startswith(_SCHEMES):
+        raise InvalidURI
 
 
 def safe_database(client: AsyncMongoClient[Document], name: str, timeout_ms: int) -> AsyncDatabase[Document]:
@@ -147,6 +159,15 @@ def translated(refusal: type[DaybookError] = DaybookError) -> Iterator[None]:
         if _passes(error):
             raise StoreUnavailableError(f"MongoDB does not answer: {_reason(error)}") from error
         raise refusal(f"MongoDB refuses: {_reason(error)}") from error
+    except ClientConfigurationError as error:
+        if _is_of_dns(error):
+            raise StoreUnavailableError(f"the address of MongoDB is not found: {_reason(error)}") from error
+        raise ConfigurationError(f"MongoDB cannot be used: {_reason(error)}") from error
+
+
+def _is_of_dns(error: ClientConfigurationError) -> bool:
+    """Return whether a look-up failed, which may pass; a name that no look-up can have does not."""
+    return isinstance(error.__cause__, DNSException | OSError) and not isinstance(error.__cause__, DnsSyntaxError)
 
 
 def _passes(error: OperationFailure) -> bool:

@@ -19,6 +19,7 @@ from daybook.errors import ConfigurationError, FencedError, StoreUnavailableErro
 from daybook.failpoints import hit
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written, archived_bucket
 from daybook.stores.source_registry import pack_source, unpack_source
+from daybook.stores.sqlite_file import SqliteFile
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS DailyAggregates (
@@ -51,7 +52,6 @@ ON CONFLICT (Date, Type) DO UPDATE SET TotalAmount = excluded.TotalAmount,
 """
 _CONTENT = "TotalAmount, TransactionCount, Version, LastUpdated"
 _ROWS_PER_STEP = 1000
-_BUSY_SECONDS = 5.0
 _TOTALS = msgspec.json.Decoder(dict[str, str])
 _COUNTS = msgspec.json.Decoder(dict[str, int])
 
@@ -66,7 +66,7 @@ class SqliteArchive:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._epoch = 0
-        self._connection: sqlite3.Connection | None = None
+        self._file = SqliteFile(path, _SCHEMA)
         self._one_at_a_time = asyncio.Lock()
 
     async def open(self) -> ArchiveState:
@@ -213,18 +213,16 @@ class SqliteArchive:
 
     async def close(self) -> None:
         async with self._one_at_a_time:
-            if self._connection is not None:
-                await asyncio.to_thread(self._connection.close)
-                self._connection = None
+            await asyncio.to_thread(self._file.close)
 
     async def _run(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         """Run `work` in a thread, one at a time, on the connection, which the first call makes."""
 
         def call() -> Answer:
             with _translated(self._path):
-                if self._connection is None:
-                    self._connection = _connect(self._path)
-                return work(self._connection)
+                answer = work(self._file.connection())
+                self._file.check()
+                return answer
 
         async with self._one_at_a_time:
             # Shielded: when the caller is cancelled, the lock must be held until the thread is done.
@@ -236,12 +234,6 @@ class SqliteArchive:
                     with suppress(asyncio.CancelledError):
                         await asyncio.wait([running])
                 raise given_up from running.exception()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _SCHEMA)
-    return connection
 
 
 @contextmanager

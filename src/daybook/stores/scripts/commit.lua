@@ -6,7 +6,8 @@
 --   {'done'}: this commit is applied already, and its reply was lost;
 --   {'lost'}: another owner has the lane, or Redis was set back;
 --   {'gap', source}: the source's ledger is not where the commit expects it;
---   {'stale', bucket, ...}: these buckets are not at their expected version.
+--   {'stale', bucket, ...}: these buckets are not at their expected version, or their totals are no hash
+--     of as many methods as expected.
 local lane, state, queue, versions, changed, dirty, resident, closed, changed_sources, rejects, restatements = unpack(KEYS)
 local token, commit = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
@@ -34,8 +35,17 @@ for _, move in ipairs(commit.ledgers) do
   end
 end
 local stale = {'stale'}
-for _, bucket in ipairs(commit.buckets) do
+local function is_as_expected(bucket)
   if (call('HGET', versions, bucket.name) or '') ~= bucket.expected then
+    return false
+  end
+  if bucket.expected == '' or not bucket.expected_methods then
+    return true
+  end
+  return redis.pcall('HLEN', commit.totals_prefix .. bucket.name) == bucket.expected_methods
+end
+for _, bucket in ipairs(commit.buckets) do
+  if not is_as_expected(bucket) then
     stale[#stale + 1] = bucket.name
   end
 end

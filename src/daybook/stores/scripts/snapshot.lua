@@ -5,6 +5,7 @@
 --   {fields of a source, ...}, rejects, restatements}, or:
 --   {'none'}: the archive holds everything;
 --   {'lost'}: another owner has the lane, or Redis was wiped or set back.
+-- A key of another type: an error in the place of its content.
 local lane, state, versions, dirty, changed_sources, rejects_key, restatements_key = unpack(KEYS)
 local token, request = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
@@ -48,7 +49,7 @@ end
 local buckets, sources = {}, {}
 for i, name in ipairs(names) do
   buckets[i] = {name, call('HGET', versions, name),
-    call('HGETALL', request.totals_prefix .. name), call('GET', request.counts_prefix .. name)}
+    redis.pcall('HGETALL', request.totals_prefix .. name), redis.pcall('GET', request.counts_prefix .. name)}
 end
 for i, id in ipairs(ids) do
   sources[i] = call('HGETALL', request.source_prefix .. id)

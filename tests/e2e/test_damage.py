@@ -1,0 +1,226 @@
+"""Stores that somebody else touches while Daybook runs: it stands still where it must, says so, and goes on."""
+
+import os
+import shutil
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import redis
+
+from e2e.conftest import MakeService
+from support.commands import Commands
+from support.service import Service, archived_cells, embedded_socket, end_left_over
+
+HEADER = "timestamp,type,payment_method,amount\n"
+KEY, COUNTS = "agg:2026-01-15:deposits", "count:2026-01-15:deposits"
+INTERVAL = 0.2
+"""Seconds between dumps."""
+
+
+def rows(day: str, *amounts: str) -> str:
+    return "".join(f"2026-01-{day}T10:00:00,deposit,paypal,{amount}\n" for amount in amounts)
+
+
+@pytest.fixture
+def service(make_service: MakeService, tmp_path: Path) -> Service:
+    """Follows a file with two days, and has counted it."""
+    (tmp_path / "rows.csv").write_text(HEADER + rows("15", "1.00", "2.00") + rows("16", "5.00"))
+    made = make_service(
+        CsvFilePath=tmp_path / "rows.csv", DumperTaskScheduleInterval=INTERVAL, CutOffDays=3_000_000
+    ).start()
+    made.wait_until_imported(tmp_path / "rows.csv", 3)
+    made.wait(lambda: ("2026-01-16", "deposits", "paypal") in archived_cells(made.data_dir), "it is archived")
+    return made
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "rows.csv"
+
+
+def append(file: Path, text: str) -> None:
+    with file.open("a") as output:
+        output.write(text)
+
+
+def client(service: Service) -> "redis.Redis":
+    return redis.Redis(unix_socket_path=embedded_socket(service.data_dir), decode_responses=True)
+
+
+def problem(service: Service, name: str) -> str:
+    """What `/readyz` says of a part; empty while all is well."""
+    answer = service.get("/readyz")
+    return "" if answer.status_code == 200 else str(answer.json()["checks"].get(name, ""))
+
+
+def paypal(service: Service, day: str) -> Decimal:
+    return service.stats(day, day)[day]["deposits"]["paypal"]
+
+
+def assert_one_line(text: str, *words: str) -> None:
+    assert "\n" not in text
+    for word in words:
+        assert word in text
+
+
+class TestForeignWrites:
+    def test_a_total_that_is_none_is_named_until_it_is_mended(
+        self, service: Service, file: Path, daybook: Commands
+    ) -> None:
+        words = (f"{KEY}, field paypal: '3.000000000000000", "is no total: another program wrote it")
+        with client(service) as redis:
+            redis.hset(KEY, "paypal", "3.00000000000000001")
+            answer = service.get("/stats", from_date="2026-01-15", to_date="2026-01-16")
+            assert answer.status_code == 500
+            assert_one_line(answer.json()["detail"], *words)
+            assert_one_line(problem(service, "redis"), *words)
+            assert paypal(service, "2026-01-16") == Decimal("5.00")
+
+            daybook.settings["DataDir"] = service.data_dir
+            verified = daybook.run("verify", code=1)
+            assert_one_line(verified.log.strip(), "daybook: ", *words)
+
+            append(file, rows("16", "7.00"))
+            service.wait_until_imported(file, 4)
+            assert paypal(service, "2026-01-16") == Decimal("12.00"), "other days go on"
+            redis.hset(KEY, "paypal", "3.00")
+            service.wait(lambda: not problem(service, "redis"), "it is ready again")
+        assert paypal(service, "2026-01-15") == Decimal("3.00")
+        assert "no difference" in daybook.run("verify").output
+        assert "Traceback" not in service.logs
+
+    def test_dumps_wait_for_a_bucket_that_is_to_be_dumped(self, service: Service, file: Path) -> None:
+        with client(service) as redis:
+            redis.hset(KEY, "foreign", "1e400")
+            append(file, rows("16", "7.00"))
+            service.wait_until_imported(file, 4)
+            redis.sadd("daybook:dirty", "2026-01-15:deposits")
+            service.wait_for_log("no dump: a bucket is damaged")
+            assert_one_line(problem(service, "redis"), f"{KEY}, field foreign: '1e400' is no total")
+            append(file, rows("16", "8.00"))
+            service.wait_until_imported(file, 5)
+            redis.hdel(KEY, "foreign")
+            service.wait(lambda: not problem(service, "redis"), "it is ready again")
+            of_the_16th = ("2026-01-16", "deposits", "paypal")
+            service.wait(lambda: archived_cells(service.data_dir)[of_the_16th] == ("20.00", 3), "it is dumped")
+        assert "lane is lost" not in service.log
+        assert "Traceback" not in service.logs
+
+    @pytest.mark.parametrize("words", [("SET", KEY, "x"), ("DEL", KEY), ("HDEL", KEY, "paypal")])
+    def test_rows_wait_for_a_bucket_that_is_gone(self, service: Service, file: Path, words: tuple[str, ...]) -> None:
+        """The aggregator knows the bucket's totals, but what it would write into would be no whole bucket."""
+        with client(service) as redis:
+            redis.execute_command(*words)
+            append(file, rows("15", "4.00"))
+            service.wait_for_log("waiting for a damaged bucket")
+            service.wait(lambda: KEY in problem(service, "redis"), "it says so")
+            redis.delete(KEY)
+            redis.hset(KEY, "paypal", "3.00")
+            service.wait(lambda: not problem(service, "redis"), "it is ready again")
+        service.wait_until_imported(file, 4)
+        assert paypal(service, "2026-01-15") == Decimal("7.00")
+        assert "Traceback" not in service.logs
+
+    def test_rows_wait_after_a_start(self, service: Service, file: Path) -> None:
+        with client(service) as redis:
+            redis.set(COUNTS, '{"paypal":"two"}')
+        service.stop()
+        append(file, rows("15", "4.00"))
+        service.launch().wait_until_answering()
+        service.wait_for_log("waiting for a damaged bucket")
+        assert_one_line(problem(service, "redis"), f'{COUNTS}: \'{{"paypal":"two"}}\' is no JSON object of counts')
+        with client(service) as redis:
+            redis.set(COUNTS, '{"paypal":2}')
+        service.wait_until_imported(file, 4)
+        service.wait_until_ready()
+        assert paypal(service, "2026-01-15") == Decimal("7.00")
+        assert "Traceback" not in service.logs
+
+    def test_emptied_redis_is_restored(self, service: Service, file: Path) -> None:
+        """The other thing that the message names."""
+        with client(service) as redis:
+            redis.hset("daybook:versions", "2026-01-15:deposits", "first")
+            answer = service.get("/stats", from_date="2026-01-15", to_date="2026-01-16")
+            assert_one_line(
+                answer.json()["detail"], "daybook:versions, field 2026-01-15:deposits: 'first' is no version"
+            )
+            redis.flushall()
+        service.wait_for_log("Redis was behind the archive and is restored")
+        service.wait_until_imported(file, 3)
+        service.wait_until_ready()
+        assert paypal(service, "2026-01-15") == Decimal("3.00")
+
+
+class TestTheArchiveFile:
+    def test_deleted_and_brought_back(self, service: Service, file: Path, tmp_path: Path) -> None:
+        archive, kept = service.data_dir / "archive.sqlite", tmp_path / "kept.sqlite"
+        archive.rename(kept)
+        service.wait(lambda: problem(service, "sqlite"), "it is missed")
+        assert_one_line(
+            problem(service, "sqlite"), "was deleted or moved while it was in use", "put the same file back"
+        )
+        append(file, rows("16", "7.00"))
+        service.wait_until_imported(file, 4)
+        service.wait_for_log("waiting for the archive")
+        with client(service) as redis:
+            assert redis.sismember("daybook:dirty", "2026-01-16:deposits")
+        kept.rename(archive)
+        service.wait_until_ready()
+        of_the_16th = ("2026-01-16", "deposits", "paypal")
+        service.wait(lambda: archived_cells(service.data_dir)[of_the_16th] == ("12.00", 2), "it is dumped")
+        assert service.stop() == 0
+        assert "Traceback" not in service.logs
+
+    def test_replaced_by_its_copy(self, service: Service, file: Path, tmp_path: Path) -> None:
+        """The running service stays away from it; the next start compares it with Redis and goes on."""
+        archive, kept = service.data_dir / "archive.sqlite", tmp_path / "kept.sqlite"
+        archive.rename(kept)
+        service.wait(lambda: "deleted or moved" in problem(service, "sqlite"), "it is missed")
+        shutil.copy(kept, archive)
+        service.wait(lambda: "was replaced" in problem(service, "sqlite"), "it is not taken for the same")
+        append(file, rows("16", "7.00"))
+        service.wait_until_imported(file, 4)
+        assert service.stop() == 0
+        service.start()
+        of_the_16th = ("2026-01-16", "deposits", "paypal")
+        service.wait(lambda: archived_cells(service.data_dir)[of_the_16th] == ("12.00", 2), "it is dumped")
+        assert paypal(service, "2026-01-15") == Decimal("3.00")
+        assert "Traceback" not in service.logs
+
+    def test_gone_for_good(self, service: Service) -> None:
+        """No new file takes its place: totals would be missing without a word."""
+        (service.data_dir / "archive.sqlite").unlink()
+        service.wait(lambda: problem(service, "sqlite"), "it is missed")
+        assert service.stop() == 0
+        assert not (service.data_dir / "archive.sqlite").exists()
+        assert service.launch().ended() == 1
+        assert "Redis was used with another archive" in service.log.splitlines()[-1]
+
+
+def test_all_files_are_for_the_owner_only(make_service: MakeService, tmp_path: Path) -> None:
+    """Also in a folder of another mode, which keeps it, under a umask that forbids nothing."""
+    folder = tmp_path / "open"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data").chmod(0o755)
+    (tmp_path / "rows.csv").write_text(HEADER + rows("15", "1.00"))
+    before = os.umask(0)
+    try:
+        service = make_service(folder, CsvFilePath=tmp_path / "rows.csv", DumperTaskScheduleInterval=INTERVAL)
+        service._spawner = None  # the umask is this process's
+        service.start().wait_until_imported(tmp_path / "rows.csv", 1)
+    finally:
+        os.umask(before)
+    service.wait(lambda: archived_cells(service.data_dir), "it is archived")
+    with client(service) as redis:
+        redis.bgrewriteaof()
+        service.wait(lambda: redis.info("persistence")["aof_rewrite_in_progress"] == 0, "the log is rewritten")
+    found = {path.relative_to(service.data_dir): path.lstat().st_mode & 0o777 for path in service.data_dir.rglob("*")}
+    assert {str(path) for path in found} >= {
+        *("archive.sqlite", "archive.sqlite-wal", "archive.sqlite-shm", "daybook.lock"),
+        *("valkey", "valkey/server.log", "valkey/server.json", "valkey/appendonlydir"),
+    }
+    assert {str(path): oct(mode) for path, mode in found.items() if mode & 0o077} == {}
+    assert service.data_dir.stat().st_mode & 0o777 == 0o755
+    assert service.stop() == 0
+    end_left_over(service.data_dir)
