@@ -37,6 +37,9 @@ async def rejects(
     source: Annotated[str, Path(max_length=100)],
     format: RejectsFormat = RejectsFormat.JSON,  # noqa: A002 - the parameter's name in the address
     after: Annotated[int, Query(ge=0, le=1 << 62, description="Only lines behind this one (JSON).")] = 0,
+    spreadsheet_safe: Annotated[
+        bool, Query(description="Put an apostrophe before cells that a spreadsheet would compute (CSV).")
+    ] = False,
     limit: Annotated[int, Query(ge=1, le=10_000, description="How many at most (JSON).")] = 1000,
 ) -> Response:
     """As JSON all of them, page by page, each with the row that corrected it. As CSV, in the file's own columns plus
@@ -47,7 +50,9 @@ async def rejects(
     found = await rejected.source(source)
     if format is RejectsFormat.CSV:
         headers = {"Content-Disposition": f'attachment; filename="rejects-{found.id}.csv"'}
-        return StreamingResponse(rejected.csv(found), media_type="text/csv", headers=headers)
+        return StreamingResponse(
+            rejected.csv(found, spreadsheet_safe=spreadsheet_safe), media_type="text/csv", headers=headers
+        )
     page = await rejected.page(source, after, limit)
     return json_answer(
         RejectsAnswer(

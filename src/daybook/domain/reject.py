@@ -1,5 +1,6 @@
 """Rows that do not count, and the rows that take their place."""
 
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -38,6 +39,20 @@ REJECTED_SOURCE, REJECTED_LINE = "rejected_source", "rejected_line"
 """Columns of a file of corrections: which rejected row each of its rows takes the place of."""
 
 RAW_LIMIT = 4096
+REJECTED_SAFE = "rejected_safe"
+"""Column of a spreadsheet-safe file of corrections: a row in which it says `APOSTROPHES` went through `protected`."""
+APOSTROPHES = "apostrophes"
+_COMPUTED = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def protected(cell: str) -> str:
+    """Return the cell with an apostrophe before what a spreadsheet may compute, or before such an apostrophe."""
+    return f"'{cell}" if _COMPUTED.match(cell) else cell
+
+
+def unprotected(cell: str) -> str:
+    """Return what `protected` was given."""
+    return cell[1:] if cell.startswith("'") and _COMPUTED.match(cell) else cell
 
 
 def raw_text(raw: bytes) -> str:

@@ -12,13 +12,17 @@ LOCK_NAME = "daybook.lock"
 _LONGEST_NOTE = 4096
 
 
+class DataDirInUseError(ConfigurationError):
+    """Another process holds the data directory."""
+
+
 class DataDirLock:
     """Holds `data_dir` for this process; `purpose` (`daybook serve`) tells others who does.
 
-    Entering creates the directory (mode 0700) when it is missing. Raises ConfigurationError when another
-    holder has it, or when it cannot be created, written or locked. The lock ends with the process, `kill -9`
-    included; programs that the process starts do not inherit it. The file stays: removing it would let two
-    processes lock two files of one name.
+    Entering creates the directory (mode 0700) when it is missing. Raises DataDirInUseError when another
+    holder has it, and ConfigurationError when it cannot be created, written or locked. The lock ends with the
+    process, `kill -9` included; programs that the process starts do not inherit it. The file stays: removing it
+    would let two processes lock two files of one name.
     """
 
     def __init__(self, data_dir: Path, purpose: str) -> None:
@@ -66,7 +70,7 @@ class DataDirLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigurationError(
+            raise DataDirInUseError(
                 f"DataDir {self._data_dir} is in use by {_holder(descriptor)}: stop it or choose another DataDir"
             ) from None
 

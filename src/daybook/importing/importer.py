@@ -32,6 +32,7 @@ log = structlog.get_logger("importer")
 
 BLOCK_BYTES = 8 << 20
 _FULL_WAIT_SECONDS = 0.02
+ANOTHER_IMPORTER = "another importer"
 
 
 class Step(Enum):
@@ -107,6 +108,10 @@ class Importer:
         self.source_id: str | None = None
         self.problem = ""
         """What keeps the file from being read, for people."""
+        self.waits_for = ""
+        """What the next step waits for, for people; `ANOTHER_IMPORTER` while another process holds the lease."""
+        self.has_queued = False
+        """Whether this object queued rows."""
         self.already_imported = False
         """All that was there when the file was first looked at had been read before."""
         self.at_end = asyncio.Event()
@@ -130,6 +135,7 @@ class Importer:
             await self.close()
 
     async def _wait_for_store(self, error: Exception, _: float) -> None:
+        self.waits_for = str(error)
         await self.close()
         if not isinstance(error, RecoveringError):
             log.warning("import waits", file=str(self.path), reason=str(error))
@@ -153,7 +159,7 @@ class Importer:
         if piece is None:
             return Step.STOPPED if stop.is_set() else await self._end(file)
         self.at_end.clear()
-        self.problem = ""
+        self.problem = self.waits_for = ""
         if not await self._queue(file, piece, stop):
             return Step.STOPPED
         return Step.STOPPED if await self._pause(file, piece.pause_seconds, stop) else Step.MOVED
@@ -203,6 +209,7 @@ class Importer:
             if not taken:
                 found.reader.close()
                 self._seen = None
+        self.waits_for = "" if taken else ANOTHER_IMPORTER
         if not taken:
             return None
         pieces = Pieces(
@@ -270,6 +277,7 @@ class Importer:
             answer = await self._context.stores.queue.enqueue(file.source, start, end, element, piece.sums.rejects)
             if answer.ok or answer.moved_to == end.offset:
                 file.position = end
+                self.has_queued = True
                 return True
             if not answer.full:
                 log.warning("checkpoint is elsewhere; the file is looked at again", file=str(self.path))
