@@ -35,7 +35,7 @@ class Command:
 
     @property
     def log(self) -> str:
-        return self._log.read_text()
+        return self._log.read_text() if self._log.exists() else ""
 
     def code(self) -> int:
         """The exit code, once it has ended."""
