@@ -58,7 +58,8 @@ def test_the_progress_on_a_terminal_escapes_names(daybook: Commands, file: Path)
 def test_the_log_escapes_names(make_service: MakeService, tmp_path: Path, file: Path, form: str) -> None:
     wrong = tmp_path / "wrong\x1b[1m\r\n.csv"
     wrong.write_text("\x1b[31m,b\n1,2\n")
-    service = make_service(CsvFilePath=tmp_path, LOG_FORMAT=form).start()
+    service = make_service(CsvFilePath=tmp_path, LOG_FORMAT=form).launch()
+    service.wait(service.log_path.exists, "the service runs")
     service.wait_for_log("import begins")
     service.wait_for_log("wrong header")
     assert service.stop() == 0

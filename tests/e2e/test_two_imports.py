@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["same path", "copy"])
 def second(request: pytest.FixtureRequest, tmp_path: Path, file: Path) -> Path:
-    return file if request.param == "same path" else shutil.copy(file, tmp_path / "copy.csv")
+    return file if request.param == "same path" else Path(shutil.copy(file, tmp_path / "copy.csv"))
 
 
 def test_the_second_import_waits_for_the_first(daybook: Commands, file: Path, second: Path) -> None:
