@@ -11,6 +11,7 @@
     - LaneLostError: another process took the lane over, or Redis went back in time
     - FencedError: a later dumper opened the archive
     - IntegrityError: a store holds a state that no correct history leads to
+        + DamagedBucketError: another program wrote to a bucket in Redis
 
 Every message is fit to show to a user.
 """

@@ -11,9 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from daybook.api.services import Services
-from daybook.embedded.data_dir import DataDirLock, make_directory
+from daybook.embedded.data_dir import DataDirInUseError, DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
-from daybook.errors import ConfigurationError
+from daybook.errors import StoreUnavailableError
 from daybook.importing.correcting import Correcting
 from daybook.importing.import_manager import ImportManager
 from daybook.importing.importer import ImportContext, ImportOptions
@@ -25,6 +25,7 @@ from daybook.runtime.supervisor import Supervisor, Work
 from daybook.runtime.waits import Wait, longer_than
 from daybook.settings import Settings
 from daybook.sources.row_sums import Limits
+from daybook.stores import redis_keys
 from daybook.stores.archive import Archive
 from daybook.stores.connection import RedisConnection
 from daybook.stores.sqlite_archive import SqliteArchive
@@ -34,6 +35,15 @@ from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 _BLOCKS_IN_MEMORY = 4
 _REJECTS_PER_BATCH = 1000
 _REDIS_TIMEOUT_SECONDS = 10.0
+_PROBE_TIMEOUT_SECONDS = 1.0
+_SERVER_SECONDS = 10.0
+"""How long the holder of a DataDir may take until its server runs."""
+_POLL_SECONDS = 0.1
+_LOOK_SECONDS = 0.5
+_RETURN_SECONDS = 3.0
+"""How long nobody may hold the lane of a shared server before its owner counts as gone: a service that is restarted
+has its DataDir back by then.
+"""
 
 
 @dataclass(kw_only=True)
@@ -42,6 +52,10 @@ class OpenStores(Stores):
 
     valkey: EmbeddedValkey | None
     """The embedded server; None when this process does not own it."""
+    probe: RedisConnection
+    """A further way to the same Redis, on which no answer takes long: for questions about its health."""
+    shared: Path | None = None
+    """The socket of the embedded server that another process owns."""
 
     @property
     def alone(self) -> bool:
@@ -53,8 +67,8 @@ class OpenStores(Stores):
 async def open_stores(settings: Settings, purpose: str, *, share: bool = False) -> AsyncIterator[OpenStores]:
     """Open the stores that the settings name. An embedded server is started; nothing else is connected yet.
 
-    With `share`, the embedded server of a service that runs on the same DataDir is used. Without it, or
-    when there is no such server, a DataDir in use raises ConfigurationError.
+    With `share`, the embedded server of the process that holds the DataDir is used, after some seconds if need be.
+    Without it a DataDir in use raises DataDirInUseError.
     """
     async with AsyncExitStack() as stack:
         unix_socket, valkey = None, None
@@ -62,34 +76,75 @@ async def open_stores(settings: Settings, purpose: str, *, share: bool = False) 
             unix_socket, valkey = await _embedded(stack, settings.data_dir, purpose, share=share)
         elif settings.mongo_uri is None:
             make_directory(settings.data_dir)
-        redis = RedisConnection.to(
-            host=settings.redis_host or "",
-            port=settings.redis_port,
-            unix_socket=unix_socket,
-            username=settings.redis_username,
-            password=settings.redis_password.get_secret_value() if settings.redis_password else None,
-            timeout_seconds=_REDIS_TIMEOUT_SECONDS + settings.queue_wait_seconds,
-        )
+        redis = _redis(settings, unix_socket, _REDIS_TIMEOUT_SECONDS + settings.queue_wait_seconds)
         stack.push_async_callback(redis.close)
+        probe = _redis(settings, unix_socket, _PROBE_TIMEOUT_SECONDS)
+        stack.push_async_callback(probe.close)
         archive = _archive(settings)
         stack.push_async_callback(archive.close)
         limits = QueueLimits(settings.max_queue_elements, settings.max_queue_bytes, settings.max_reject_bytes)
         queue = TransactionQueue(redis, settings.queue_key, limits)
-        yield OpenStores(redis=redis, queue=queue, archive=archive, valkey=valkey)
+        shared = Path(unix_socket) if unix_socket and valkey is None else None
+        yield OpenStores(redis=redis, queue=queue, archive=archive, valkey=valkey, probe=probe, shared=shared)
+
+
+def _redis(settings: Settings, unix_socket: str | None, timeout_seconds: float) -> RedisConnection:
+    return RedisConnection.to(
+        host=settings.redis_host or "",
+        port=settings.redis_port,
+        unix_socket=unix_socket,
+        username=settings.redis_username,
+        password=settings.redis_password.get_secret_value() if settings.redis_password else None,
+        timeout_seconds=timeout_seconds,
+    )
 
 
 async def _embedded(
     stack: AsyncExitStack, data_dir: Path, purpose: str, *, share: bool
 ) -> tuple[str, EmbeddedValkey | None]:
-    try:
-        stack.enter_context(DataDirLock(data_dir, purpose))
-    except ConfigurationError:
-        running = find_running(data_dir) if share else None
-        if running is None:
-            raise
-        return str(running), None
+    deadline = asyncio.get_running_loop().time() + _SERVER_SECONDS
+    while True:
+        try:
+            stack.enter_context(DataDirLock(data_dir, purpose))
+            break
+        except DataDirInUseError:
+            running = find_running(data_dir) if share else None
+            if running is not None:
+                return str(running), None
+            if not share or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(_POLL_SECONDS)
     valkey = await stack.enter_async_context(EmbeddedValkey(data_dir))
     return str(valkey.socket), valkey
+
+
+async def owner_ended(data_dir: Path, stores: OpenStores, stop: StopToken) -> bool:
+    """Return True once the shared embedded server has lost its owner, or another one runs; False at the stop.
+
+    The DataDir is tried only when nobody has held the lane for some seconds: a service that starts must find it free.
+    """
+    loop = asyncio.get_running_loop()
+    led_at = loop.time()
+    while not await stop.wait(_LOOK_SECONDS):
+        if await has_lane(stores):
+            led_at = loop.time()
+        elif loop.time() - led_at > _RETURN_SECONDS:
+            if find_running(data_dir) not in (stores.shared, None):
+                return True
+            try:
+                with DataDirLock(data_dir, "daybook import"):
+                    return True
+            except DataDirInUseError:
+                continue
+    return False
+
+
+async def has_lane(stores: OpenStores) -> bool:
+    """Whether Redis answers and some process holds the lane there."""
+    try:
+        return bool(await stores.probe.command("EXISTS", redis_keys.LANE_LEASE))
+    except StoreUnavailableError:
+        return False
 
 
 def _archive(settings: Settings) -> Archive:
@@ -147,7 +202,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
         lane = make_lane(settings, stores)
         imports = ImportManager(settings.csv_file_path, context)
         if stores.valkey is not None:
-            supervisor.start("embedded server", _keep_valkey(stores.valkey))
+            supervisor.start("embedded server", keep_running(stores.valkey))
         supervisor.start("lane", lane.run)
         supervisor.start("importer", imports.run)
 
@@ -170,7 +225,9 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
             await supervisor.shut_down(settings.graceful_shutdown_seconds)
 
 
-def _keep_valkey(valkey: EmbeddedValkey) -> Work:
+def keep_running(valkey: EmbeddedValkey) -> Work:
+    """Start the embedded server again whenever it ends."""
+
     async def keep(stop: StopToken) -> None:
         while not stop.is_set():
             await stop.or_stop(valkey.watch())

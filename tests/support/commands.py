@@ -35,7 +35,7 @@ class Command:
 
     @property
     def log(self) -> str:
-        return self._log.read_text()
+        return self._log.read_text() if self._log.exists() else ""
 
     def code(self) -> int:
         """Wait until the command ends; return its exit code."""

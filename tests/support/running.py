@@ -49,7 +49,7 @@ class AloneStores(OpenStores):
 def stores_on(redis: RedisConnection, archive: Path, settings: Settings) -> OpenStores:
     limits = QueueLimits(settings.max_queue_elements, settings.max_queue_bytes, settings.max_reject_bytes)
     queue = TransactionQueue(redis, QUEUE, limits)
-    return AloneStores(redis=redis, queue=queue, archive=SqliteArchive(archive), valkey=None)
+    return AloneStores(redis=redis, queue=queue, archive=SqliteArchive(archive), valkey=None, probe=redis)
 
 
 class Work:

@@ -39,6 +39,9 @@ async def rejects(
     source: Annotated[str, Path(max_length=100)],
     format: RejectsFormat = RejectsFormat.JSON,  # noqa: A002 - name of the query parameter
     after: Annotated[int, Query(ge=0, le=1 << 62, description="Only rejects after this line (JSON).")] = 0,
+    spreadsheet_safe: Annotated[
+        bool, Query(description="Put an apostrophe before cells that a spreadsheet would compute (CSV).")
+    ] = False,
     limit: Annotated[int, Query(ge=1, le=10_000, description="Largest number of rejects (JSON).")] = 1000,
 ) -> Response:
     """Return the rejects of a source, in line order.
@@ -51,7 +54,9 @@ async def rejects(
     found = await rejected.source(source)
     if format is RejectsFormat.CSV:
         headers = {"Content-Disposition": f'attachment; filename="rejects-{found.id}.csv"'}
-        return StreamingResponse(rejected.csv(found), media_type="text/csv", headers=headers)
+        return StreamingResponse(
+            rejected.csv(found, spreadsheet_safe=spreadsheet_safe), media_type="text/csv", headers=headers
+        )
     page = await rejected.page(source, after, limit)
     return json_answer(
         RejectsAnswer(

@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from daybook.domain.reject import RAW_LIMIT, REJECTED_LINE, REJECTED_SOURCE, Reject, RejectedRow
+from daybook.domain.reject import (
+    APOSTROPHES,
+    RAW_LIMIT,
+    REJECTED_LINE,
+    REJECTED_SAFE,
+    REJECTED_SOURCE,
+    Reject,
+    RejectedRow,
+    protected,
+    unprotected,
+)
 from daybook.domain.source import QUEUE_SOURCE, Source
 
 _QUEUE_COLUMNS = {"timestamp": "Timestamp", "type": "Type", "payment_method": "PaymentMethod", "amount": "Amount"}
@@ -26,11 +36,26 @@ class RejectColumns(NamedTuple):
     source: str
     names: Sequence[str]
     """Names of the source's own columns."""
+    spreadsheet_safe: bool = False
+    """Cells that a spreadsheet may compute begin with an apostrophe, and each row says so."""
 
     @property
     def header(self) -> list[str]:
         """The names of all columns, in order."""
-        return [name for name in self.names if name not in _ADDED] + list(_ADDED)
+        own = [name for name in self.names if name not in (*_ADDED, REJECTED_SAFE)]
+        return [*own, *_ADDED, *([REJECTED_SAFE] if self.spreadsheet_safe else ())]
+
+    def header_line(self) -> str:
+        return self._csv(self.header)
+
+    def line(self, reject: Reject, corrects: RejectedRow) -> str:
+        """Return the CSV text of `row`."""
+        return self._csv(self.row(reject, corrects))
+
+    def _csv(self, cells: list[str]) -> str:
+        if not self.spreadsheet_safe:
+            return csv_line(cells)
+        return csv_line([protected(cell) for cell in cells], quote_all=True)
 
     def row(self, reject: Reject, corrects: RejectedRow) -> list[str]:
         """Return the fields of a reject, in header order. `corrects` names the row that a correction replaces."""
@@ -40,6 +65,7 @@ class RejectColumns(NamedTuple):
             REJECTED_SOURCE: corrects.source,
             REJECTED_LINE: str(corrects.line),
             _RAW: "" if fields else reject.raw,
+            REJECTED_SAFE: APOSTROPHES,
         }
         return [added.get(name, fields.get(name, "")) for name in self.header]
 
@@ -56,7 +82,10 @@ class RejectColumns(NamedTuple):
         """
         is_exact = len(raw) < RAW_LIMIT and "\\x" not in raw
         values = self._split(raw) if is_exact else []
-        return dict(zip(self.names, values, strict=True)) if len(values) == len(self.names) else {}
+        fields = dict(zip(self.names, values, strict=True)) if len(values) == len(self.names) else {}
+        if fields.get(REJECTED_SAFE) == APOSTROPHES:
+            return {name: unprotected(field) for name, field in fields.items()}
+        return fields
 
     def _split(self, raw: str) -> list[str]:
         if self.source == QUEUE_SOURCE:
@@ -68,15 +97,16 @@ class RejectColumns(NamedTuple):
         return rows[0] if len(rows) == 1 else []  # a bare CR ends a row for csv.reader, but not in a file
 
 
-def columns_of(source: Source) -> RejectColumns:
+def columns_of(source: Source, *, spreadsheet_safe: bool = False) -> RejectColumns:
     """Return the columns of a source's rejects: those of its header, or of a transaction for the source `queue`."""
-    return RejectColumns(source.id, list(_QUEUE_COLUMNS) if source.id == QUEUE_SOURCE else source.columns)
+    names = list(_QUEUE_COLUMNS) if source.id == QUEUE_SOURCE else source.columns
+    return RejectColumns(source.id, names, spreadsheet_safe)
 
 
-def csv_line(fields: list[str]) -> str:
+def csv_line(fields: list[str], *, quote_all: bool = False) -> str:
     """Return fields as one line of CSV, with its line end."""
     text = io.StringIO(newline="")
-    if any("\r" in field for field in fields):  # other readers end a row at a bare CR
+    if quote_all or any("\r" in field for field in fields):  # other readers end a row at a bare CR
         csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(fields)
     else:
         csv.writer(text, lineterminator="\n").writerow(fields)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
-from daybook.books.reject_csv import RejectColumns, columns_of, csv_line
+from daybook.books.reject_csv import RejectColumns, columns_of
 from daybook.domain.reject import Correction, Reject, RejectedRow
 from daybook.domain.source import Source
 from daybook.errors import UnknownSourceError
@@ -61,16 +61,16 @@ class Rejects:
         void = await void_among(found.values(), self._stores)
         return {line: each for line, each in found.items() if each not in void.so_far | void.for_ever | void.unread}
 
-    async def csv(self, source: Source) -> AsyncIterator[str]:
+    async def csv(self, source: Source, *, spreadsheet_safe: bool = False) -> AsyncIterator[str]:
         """Yield lines of CSV: the header, then each reject without a correction."""
-        columns = columns_of(source)
-        yield csv_line(columns.header)
+        columns = columns_of(source, spreadsheet_safe=spreadsheet_safe)
+        yield columns.header_line()
         async for page in self.pages(source.id):
             rejects = [each.reject for each in page if each.correction is None]
             open_rows = await self._open_rows(source, columns, rejects)
             for reject in rejects:
                 if reject.line in open_rows:
-                    yield csv_line(columns.row(reject, open_rows[reject.line]))
+                    yield columns.line(reject, open_rows[reject.line])
 
     async def _open_rows(
         self, source: Source, columns: RejectColumns, rejects: Sequence[Reject]

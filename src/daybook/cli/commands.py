@@ -70,12 +70,10 @@ def stats(
     output: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.TABLE,
 ) -> None:
     """Print the totals of a range of days. The service may run or not."""
-    import uvloop
-
     from daybook import settings
-    from daybook.cli import reporting
+    from daybook.cli import ending, reporting
 
-    days = uvloop.run(reporting.load_days(settings.load(), first.date(), last.date()))
+    days = ending.run(reporting.load_days(settings.load(), first.date(), last.date()))
     reporting.PRINTERS[output.value](days)
 
 
@@ -87,12 +85,10 @@ def verify(
     ] = None,
 ) -> None:
     """Recompute files row by row and compare with both stores, to the row and the cent. Exit code 1 if they differ."""
-    import uvloop
-
     from daybook import settings
-    from daybook.cli import verifying
+    from daybook.cli import ending, verifying
 
-    if not uvloop.run(verifying.verify(settings.load(), files or [])):
+    if not ending.run(verifying.verify(settings.load(), files or [])):
         raise typer.Exit(1)
 
 
@@ -100,16 +96,19 @@ def verify(
 def export_rejects(
     source: Annotated[str, typer.Argument(metavar="FILE|SOURCE", help="An imported file or the id of its source.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else standard output.")] = None,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option("--spreadsheet-safe", help="Put an apostrophe before cells that a spreadsheet would compute."),
+    ] = False,
 ) -> None:
     """Write the rejects without a correction as CSV: the file's own columns and the reason."""
-    import uvloop
-
     from daybook import settings
-    from daybook.cli import rejecting
+    from daybook.cli import ending, rejecting
+    from daybook.logs import printable
 
-    rows = uvloop.run(rejecting.export(settings.load(), source, output))
+    rows = ending.run(rejecting.export(settings.load(), source, output, spreadsheet_safe=spreadsheet_safe))
     if output is not None:
-        typer.echo(f"{output}: {rows} rejected rows")
+        typer.echo(f"{printable(str(output))}: {rows} rejected rows")
 
 
 @rejects.command("import")

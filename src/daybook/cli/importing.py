@@ -1,130 +1,218 @@
-"""`daybook import`: runs importers for the named files, and the lane when no other process holds it."""
+"""`daybook import`: importers for the named files, and the lane if nobody else has it."""
 
-import asyncio
-import signal
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from daybook import lifespan, logs
+from daybook.cli.ending import Interruption
+from daybook.cli.progress import ImportProgress, report
+from daybook.cli.waiting import Doctor, Waits, opening, telling
 from daybook.domain.source import Source
-from daybook.errors import StoreUnavailableError
-from daybook.importing.importer import BLOCK_BYTES, Importer
+from daybook.errors import DaybookError, StoreUnavailableError
+from daybook.importing.importer import ANOTHER_IMPORTER, BLOCK_BYTES, ImportContext, Importer
+from daybook.lane.lane import Lane
+from daybook.lifespan import OpenStores
 from daybook.runtime.stop import StopToken
 from daybook.runtime.supervisor import Supervisor
 from daybook.settings import Settings
 from daybook.sources.files import locate
-from daybook.stores.stores import Stores
+from daybook.stores.source_registry import SourceRegistry
 
 _LOOK_SECONDS = 0.1
-_COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    TextColumn("{task.percentage:>3.0f}%"),
-    TextColumn("{task.fields[rows]:,} rows  {task.fields[rate]:,.0f} rows/s  {task.fields[rejected]:,} rejected"),
-    TimeElapsedColumn(),
-    TimeRemainingColumn(),
-)
+_STILL_SECONDS = 1.0
+
+
+@dataclass
+class _File:
+    """A file to import; what is known of it outlives the importers that worked on it."""
+
+    path: Path
+    source: Source | None = None
+    problem: str = ""
+    has_queued: bool = False
+    is_seen: bool = False
+    """Whether `source` is what Redis says now."""
+    told: bool = False
+    """Whether it was said that another importer reads it."""
+    importers: list[Importer] = field(default_factory=list)
+    """Its own; also one at its source's path, if that is another one: should the importer there end, it goes on."""
 
 
 async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool) -> bool:
-    """Import the files and wait until all their rows are applied; return False when something was not imported.
+    """Import the files and wait until all their rows are applied; False if something was not imported.
 
-    Raises ConfigurationError for bad settings, SourceError for a file that does not exist.
+    Raises ConfigurationError, SourceError for what is wrong from the beginning.
     """
     paths = [path for file in files for path in locate(str(file))]
     logs.configure(quiet=True)
-    stop = StopToken()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    supervisor = Supervisor(stop)
-    async with (
-        lifespan.open_stores(settings, "daybook import", share=True) as stores,
-        lifespan.importing(settings, stores, complete=complete) as context,
-    ):
-        if sum(path.stat().st_size for path in paths) > BLOCK_BYTES:
-            context.pool.start()
-        importers = {path: Importer(path, context) for path in paths}
-        if stores.alone or not settings.embedded_redis:
-            supervisor.start("lane", lifespan.make_lane(settings, stores).run)
-        for path, importer in importers.items():
-            supervisor.start(f"import {path}", importer.run)
-        finished = await _show(importers, stores, stop)
-        await supervisor.shut_down(settings.graceful_shutdown_seconds)
-        if supervisor.fatal is not None:
-            raise supervisor.fatal
-        return await _report(importers, stores) and finished
+    interruption, waits = Interruption(settings), Waits()
+    wanted = [_File(path) for path in dict.fromkeys(paths)]
+    async with telling(waits):
+        finished = False
+        with ImportProgress(waits, [file.path for file in wanted]) as display:
+            while not finished and not interruption.is_set():
+                finished = await _Turn(settings, wanted, display, waits, complete=complete).run(interruption)
+    told = report({file.path: (file.source, file.problem, file.has_queued) for file in wanted})
+    return told and finished
 
 
-async def _show(importers: Mapping[Path, Importer], stores: Stores, stop: StopToken) -> bool:
-    """Draw the progress until every file is read to its end and applied; return False when stopped before."""
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    with Progress(*_COLUMNS, console=Console(stderr=True)) as progress:
-        tasks = {path: progress.add_task(path.name, total=None, rows=0, rate=0.0, rejected=0) for path in importers}
-        first_rows: dict[Path, int] = {}
-        while not stop.is_set():
-            done = []
-            for path, importer in importers.items():
-                source = await _source(importer, stores)
-                if source is not None:
-                    rows = source.applied.rows
-                    rate = (rows - first_rows.setdefault(path, rows)) / max(loop.time() - begun, 0.001)
-                    _draw(progress, tasks[path], source, rate)
-                done.append(importer.at_end.is_set() and _is_settled(source, importer))
-            if all(done):
-                return True
-            await stop.wait(_LOOK_SECONDS)
-    return False
+class _Turn:
+    """The import with one server, until all is done, the command is interrupted, or the server's owner has ended."""
 
+    def __init__(
+        self, settings: Settings, files: Sequence[_File], display: ImportProgress, waits: Waits, *, complete: bool
+    ) -> None:
+        self._settings, self._files, self._complete = settings, files, complete
+        self._display, self._waits = display, waits
+        self._supervisor = Supervisor(StopToken())
+        self._moved_at, self._places = 0.0, [(-1, -1)]
 
-def _is_settled(source: Source | None, importer: Importer) -> bool:
-    """Return True when all rows that can be read are applied. Another process may be reading the file."""
-    if source is None:
-        return importer.source_id is None
-    read = source.read.offset >= source.size or bool(source.problem or importer.problem)
-    return read and source.applied.offset == source.read.offset
-
-
-def _draw(progress: Progress, task: TaskID, source: Source, rate: float) -> None:
-    progress.update(
-        task,
-        total=source.size or None,
-        completed=source.applied.offset,
-        rows=source.applied.rows,
-        rate=rate,
-        rejected=source.applied.rejected + source.refused.rows,
-    )
-
-
-async def _source(importer: Importer, stores: Stores) -> Source | None:
-    if importer.source_id is None:
-        return None
-    try:
-        return await stores.sources.get(importer.source_id)
-    except StoreUnavailableError:
-        return None
-
-
-async def _report(importers: Mapping[Path, Importer], stores: Stores) -> bool:
-    """Print one line per file, and its problem if it has one; return False when a file has a problem."""
-    console = Console(highlight=False, soft_wrap=True)
-    good = True
-    for path, importer in importers.items():
-        source = await _source(importer, stores)
-        problem = importer.problem or (source.problem if source else "")
-        if source is not None:
-            word = "already imported" if importer.already_imported else "imported"
-            console.print(
-                f"{path}: {word}: {source.read.rows} rows = {source.applied_rows} applied + "
-                f"{source.rejected_rows} rejected + {source.waiting} waiting",
-                markup=False,
+    async def run(self, interruption: Interruption) -> bool:
+        """Return True when every row of every file is applied."""
+        async with AsyncExitStack() as stack:
+            self._waits.on(opening(self._settings))
+            opened = lifespan.open_stores(self._settings, "daybook import", share=True)
+            stores = await interruption.or_stop(stack.enter_async_context(opened))
+            if stores is None:
+                return False
+            self._waits.on("")
+            context = await stack.enter_async_context(
+                lifespan.importing(self._settings, stores, complete=self._complete)
             )
-        elif not problem:
-            problem = "nothing to import: the file holds no rows yet"
-        if problem:
-            good = False
-            console.print(f"{path}: {problem.removeprefix(f'{path}: ')}", markup=False)
-    return good
+            lane = self._start(stores, context)
+            finished = await self._watch(stores, context, lane, interruption)
+            grace = self._settings.graceful_shutdown_seconds if finished else interruption.grace_seconds
+            await self._supervisor.shut_down(grace)
+            if not finished:
+                await self._look(SourceRegistry(stores.probe))
+            if self._supervisor.fatal is not None:
+                raise self._supervisor.fatal
+            return finished
+
+    def _start(self, stores: OpenStores, context: ImportContext) -> Lane | None:
+        supervisor, settings, lane = self._supervisor, self._settings, None
+        if sum(file.path.stat().st_size for file in self._files if file.path.exists()) > BLOCK_BYTES:
+            context.pool.start()
+        if stores.valkey is not None:
+            supervisor.start("embedded server", lifespan.keep_running(stores.valkey))
+        if stores.shared is None:
+            lane = lifespan.make_lane(settings, stores)
+            supervisor.start("lane", lane.run)
+        else:
+            supervisor.start("owner", lambda stop: self._leave_when_orphaned(stores, stop))
+        for file in self._files:
+            file.importers = []
+            self._add_importer(file, file.path, context)
+        return lane
+
+    async def _leave_when_orphaned(self, stores: OpenStores, stop: StopToken) -> None:
+        if await lifespan.owner_ended(self._settings.data_dir, stores, stop):
+            stop.set()
+
+    def _add_importer(self, file: _File, path: Path, context: ImportContext) -> None:
+        """Without `steal` beside the file's own importer: it waits for the lease of whoever reads the source."""
+        importer = Importer(path, context, steal=False if file.importers else None)
+        file.importers.append(importer)
+        self._supervisor.start(f"import {path}", importer.run)
+
+    async def _watch(
+        self, stores: OpenStores, context: ImportContext, lane: Lane | None, interruption: Interruption
+    ) -> bool:
+        """Draw the progress until all is applied (True), or until there is a reason to leave (False)."""
+        sources, doctor, stop = SourceRegistry(stores.probe), Doctor(stores), self._supervisor.stop
+        try:
+            while not stop.is_set() and not interruption.is_set():
+                problem = await interruption.or_stop(self._look(sources))
+                if not problem and all(map(_is_settled, self._files)):
+                    return True
+                for file in self._files:
+                    self._tell_of_another(file, context)
+                reason = problem or await interruption.or_stop(self._reason(stores, doctor, lane))
+                self._waits.on(reason or "", self._moved_at)
+                await interruption.wait(_LOOK_SECONDS)
+            return False
+        finally:
+            await doctor.close()
+
+    async def _look(self, sources: SourceRegistry) -> str:
+        """Learn how far every file is; return why that cannot be known."""
+        for file in self._files:
+            own = file.importers[0]
+            file.has_queued |= any(importer.has_queued for importer in file.importers)
+            if own.source_id is not None:
+                try:
+                    found = await sources.get(own.source_id)
+                except StoreUnavailableError as error:
+                    return f"Redis: {error}"
+                file.source, file.is_seen = found or file.source, found is not None
+            file.problem = own.problem or (file.source.problem if file.source else "")
+            if file.source is not None:
+                self._display.draw(file.path, file.source)
+        return ""
+
+    def _tell_of_another(self, file: _File, context: ImportContext) -> None:
+        """Say once that another importer reads the file's source, and stand by to go on when it ends."""
+        source = file.source
+        if source is None or source.read.offset >= source.size:
+            return
+        elsewhere = source.path != str(file.path)
+        if elsewhere and source.path in {str(each.path) for each in self._files}:
+            return
+        if not elsewhere and file.importers[0].waits_for != ANOTHER_IMPORTER:
+            return
+        if not file.told:
+            file.told = True
+            self._display.console.print(
+                logs.printable(
+                    f"{file.path}: being imported by another importer from {source.path} (source {source.id}): "
+                    "waiting for it"
+                ),
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        if elsewhere and len(file.importers) == 1:
+            self._add_importer(file, Path(source.path), context)
+
+    async def _reason(self, stores: OpenStores, doctor: Doctor, lane: Lane | None) -> str:
+        """Name what keeps the import from moving; empty while it moves, and when nothing is known to."""
+        now = time.monotonic()
+        places = [
+            (each.source.read.offset, each.source.applied.offset) if each.source else (0, 0) for each in self._files
+        ]
+        if places != self._places:
+            self._moved_at, self._places = now, places
+        if now - self._moved_at < _STILL_SECONDS:
+            return ""
+        if problem := await doctor.store_problem():
+            return problem
+        if lane is not None and lane.waiting_for:
+            return lane.waiting_for.removeprefix("waiting for ")
+        try:
+            if not await lifespan.has_lane(stores):
+                return "a process that applies the queued rows: nobody holds the lane"
+            if waiting := await stores.queue.length():
+                return f"the lane: {waiting} elements of the queue are not applied yet"
+        except DaybookError as error:
+            return str(error)
+        down = [f"{name}: {problem}" for name, problem in self._supervisor.down.items()]
+        reasons = [
+            f"{each.waits_for}: {each.path}" for file in self._files for each in file.importers if each.waits_for
+        ]
+        return next(iter(down + reasons), "")
+
+
+def _is_settled(file: _File) -> bool:
+    """Whether all that can be read of the file is applied; another process may be reading it."""
+    own, source = file.importers[0], file.source
+    if not own.at_end.is_set():
+        return False
+    if source is None:
+        return own.source_id is None
+    if not file.is_seen:
+        return False
+    read = source.read.offset >= source.size or bool(file.problem)
+    return read and source.applied.offset == source.read.offset

@@ -1,39 +1,40 @@
 """`daybook rejects`: exports rejected rows as CSV and imports corrected rows."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from daybook.books.rejects import Rejects
 from daybook.books.verification import all_sources
 from daybook.cli.importing import import_all
+from daybook.cli.waiting import stores_to_read
 from daybook.domain.reject import REJECTED_LINE, REJECTED_SOURCE
 from daybook.domain.source import Source
 from daybook.errors import ConfigurationError, SourceError
-from daybook.lifespan import open_stores
+from daybook.logs import printable_lines
 from daybook.settings import Settings
 from daybook.sources.files import locate
 from daybook.sources.reader import BlockReader
 from daybook.stores.stores import Stores
 
 
-async def export(settings: Settings, name: str, output: Path | None) -> int:
+async def export(settings: Settings, name: str, output: Path | None, *, spreadsheet_safe: bool = False) -> int:
     """Write the rejects without a correction to `output`, or to standard output; return how many.
 
     `name` is the path of an imported file or the id of its source. Raises ConfigurationError when it is not known or
     the output cannot be written.
     """
-    async with open_stores(settings, "daybook rejects export", share=True) as stores:
+    async with stores_to_read(settings, "daybook rejects export") as stores:
         source = await _find(stores, name)
-        rejects = Rejects(stores)
+        lines = Rejects(stores).csv(source, spreadsheet_safe=spreadsheet_safe)
         if output is not None and _absolute(str(output)) == source.path:
             raise ConfigurationError(f"{output}: is the imported file itself: name another file")
         try:
             if output is None:
-                return await _write(rejects, source, sys.stdout)
+                return await _write(lines, sys.stdout)
             with output.open("w", encoding="utf-8", newline="") as file:
-                return await _write(rejects, source, file)
+                return await _write(lines, file)
         except OSError as error:
             raise ConfigurationError(f"{output or 'standard output'}: {error.strerror}") from error
 
@@ -69,9 +70,10 @@ def _absolute(name: str) -> str:
     return str(Path(name).expanduser().absolute())
 
 
-async def _write(rejects: Rejects, source: Source, file: TextIO) -> int:
-    lines = 0
-    async for text in rejects.csv(source):
-        file.write(text)
-        lines += 1
-    return lines - 1
+async def _write(lines: AsyncIterator[str], file: TextIO) -> int:
+    """Write as it is, but printable on a terminal, which must not obey what stands in a file."""
+    number = 0
+    async for text in lines:
+        file.write(printable_lines(text) if file.isatty() else text)
+        number += 1
+    return number - 1

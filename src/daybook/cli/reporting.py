@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from daybook.books.totals import Days, read_totals, render
+from daybook.cli.waiting import stores_to_read
 from daybook.domain.money import format_units
-from daybook.lifespan import open_stores
 from daybook.settings import Settings
 
 _WIDEST = 1000
@@ -20,7 +20,7 @@ _COLUMNS = ("date", "type", "payment_method", "amount", "transactions")
 
 async def load_days(settings: Settings, first: date, last: date) -> Days:
     """Read the totals from the stores, without the service. Raises StoreUnavailableError, InvalidRangeError."""
-    async with open_stores(settings, "daybook stats", share=True) as stores:
+    async with stores_to_read(settings, "daybook stats") as stores:
         if await stores.hot.state() is None and not await stores.archive.sources():
             return {}
         return await read_totals(stores, first, last)

@@ -8,16 +8,18 @@ from typing import NamedTuple
 
 from msgspec import structs
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from daybook.books.rejects import Rejects
 from daybook.books.verification import Difference, Verdict, compare_buckets, compare_source, read_accounts
+from daybook.cli.progress import WaitingProgress
 from daybook.cli.reporting import print_wide
+from daybook.cli.waiting import Waits, stores_to_read
 from daybook.domain.source import Source
 from daybook.errors import SourceError
-from daybook.lifespan import open_stores
+from daybook.logs import printable
 from daybook.settings import Settings
 from daybook.sources.files import locate
 from daybook.sources.identity import identify
@@ -44,17 +46,18 @@ async def verify(settings: Settings, files: Sequence[Path]) -> bool:
     exist, StoreUnavailableError.
     """
     paths = [path for file in files for path in locate(str(file))]
-    async with open_stores(settings, "daybook verify", share=True) as stores:
+    waits = Waits()
+    async with stores_to_read(settings, "daybook verify", waits) as stores:
         accounts = await read_accounts(stores)
         chosen, verdict = await asyncio.to_thread(_choose, paths, accounts.sources)
         verified = []
-        with Progress(*_COLUMNS, console=Console(stderr=True), transient=True) as progress:
+        with WaitingProgress(waits, *_COLUMNS, transient=True) as progress:
             for source in chosen:
-                task = progress.add_task(Path(source.path).name, total=source.applied.offset)
+                task = progress.add_task(printable(Path(source.path).name), total=source.applied.offset)
                 recorded = await _recorded_rejects(stores, source)
                 on_bytes = partial(progress.update, task)
                 try:
-                    found = await asyncio.to_thread(_recount, source, recorded, on_bytes)
+                    found = await _recount(source, recorded, on_bytes)
                 except SourceError as error:
                     verdict.differences.append(Difference(source.shown_path, str(error), "", "", ""))
                     continue
@@ -69,9 +72,19 @@ async def verify(settings: Settings, files: Sequence[Path]) -> bool:
     return not verdict.differences
 
 
-def _recount(source: Source, recorded: Mapping[int, str], show: Callable[..., None]) -> Recount:
-    path, end = Path(source.path), source.applied.offset
-    return recount(path, end, recorded, lambda done: show(completed=done))
+async def _recount(source: Source, recorded: Mapping[int, str], show: Callable[..., None]) -> Recount:
+    """Recompute in a thread, which ends soon when this is cancelled."""
+    is_wanted = True
+
+    def on_bytes(done: int) -> None:
+        if not is_wanted:
+            raise SourceError(f"{source.path}: no longer wanted")
+        show(completed=done)
+
+    try:
+        return await asyncio.to_thread(recount, Path(source.path), source.applied.offset, recorded, on_bytes)
+    finally:
+        is_wanted = False
 
 
 def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source], Verdict]:
@@ -124,7 +137,7 @@ def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
     for source, found in verified:
         rejected = found.rows - found.applied
         console.print(
-            f"{source.shown_path}: recomputed: {found.rows} rows = {found.applied} applied + {rejected} rejected",
+            f"{printable(source.path)}: recomputed: {found.rows} rows = {found.applied} applied + {rejected} rejected",
             markup=False,
         )
         if found.offset < source.size:
@@ -132,14 +145,14 @@ def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
         if found.refused:
             console.print(f"  {found.refused} of the rejected rows break no rule by themselves", markup=False)
     for note in verdict.notes:
-        console.print(note, markup=False)
+        console.print(printable(note), markup=False)
     if not verdict.differences:
         same = "no difference: the stores hold exactly what the files hold"
         console.print(same if verified or verdict.notes else "nothing was imported yet, and the stores hold nothing")
         return
     table = Table("where", "what", "files", "Redis", "archive")
     for difference in verdict.differences:
-        table.add_row(*map(Text, difference))
+        table.add_row(*(Text(printable(text)) for text in difference))
     print_wide(table)
     number = len(verdict.differences)
     console.print(f"{number} difference{'s' if number > 1 else ''}")

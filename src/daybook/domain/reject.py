@@ -1,5 +1,6 @@
 """Rejects, and the corrections that count in their place."""
 
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -45,6 +46,20 @@ REJECTED_SOURCE, REJECTED_LINE = "rejected_source", "rejected_line"
 
 RAW_LIMIT = 4096
 """Largest number of characters that a reject keeps of its row."""
+REJECTED_SAFE = "rejected_safe"
+"""Column of a spreadsheet-safe file of corrections: a row in which it says `APOSTROPHES` went through `protected`."""
+APOSTROPHES = "apostrophes"
+_COMPUTED = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def protected(cell: str) -> str:
+    """Return the cell with an apostrophe before what a spreadsheet may compute, or before such an apostrophe."""
+    return f"'{cell}" if _COMPUTED.match(cell) else cell
+
+
+def unprotected(cell: str) -> str:
+    """Return what `protected` was given."""
+    return cell[1:] if cell.startswith("'") and _COMPUTED.match(cell) else cell
 
 
 def raw_text(raw: bytes) -> str:

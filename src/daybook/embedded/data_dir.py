@@ -14,11 +14,16 @@ OWNER_ONLY = 0o600
 _LONGEST_NOTE = 4096
 
 
+class DataDirInUseError(ConfigurationError):
+    """Another process holds the data directory."""
+
+
 class DataDirLock:
     """The lock of one `data_dir`; `purpose` (`daybook serve`) names the holder in other processes' messages.
 
     Entering takes the lock, and first creates the directory (mode 0700) when it is missing.
-    Raises ConfigurationError when the lock is held already, or the directory cannot be created, written or locked.
+    Raises DataDirInUseError when another process holds the lock, and ConfigurationError when the directory cannot be
+    created, written or locked.
     The lock ends with the process, even by `kill -9`; programs that the process starts do not inherit it.
     The lock's file is never removed: otherwise two processes could lock two files of one name.
     """
@@ -69,7 +74,7 @@ class DataDirLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigurationError(
+            raise DataDirInUseError(
                 f"DataDir {self._data_dir} is in use by {_holder(descriptor)}: stop it or choose another DataDir"
             ) from None
 

@@ -32,6 +32,7 @@ log = structlog.get_logger("importer")
 
 BLOCK_BYTES = 8 << 20
 _FULL_WAIT_SECONDS = 0.02
+ANOTHER_IMPORTER = "another importer"
 
 
 class Step(Enum):
@@ -110,6 +111,10 @@ class Importer:
         self.source_id: str | None = None
         self.problem = ""
         """The reason why the file cannot be read, as text for people; empty when there is none."""
+        self.waits_for = ""
+        """The thing that the next step waits for, as text; `ANOTHER_IMPORTER` while another process holds the lease."""
+        self.has_queued = False
+        """Whether this object queued rows."""
         self.already_imported = False
         """True when the first look at the file found that its rows were read before."""
         self.at_end = asyncio.Event()
@@ -133,6 +138,7 @@ class Importer:
             await self.close()
 
     async def _wait_for_store(self, error: Exception, _: float) -> None:
+        self.waits_for = str(error)
         await self.close()
         if not isinstance(error, RecoveringError):
             log.warning("import waits", file=str(self.path), reason=str(error))
@@ -159,7 +165,7 @@ class Importer:
         if piece is None:
             return Step.STOPPED if stop.is_set() else await self._end(file)
         self.at_end.clear()
-        self.problem = ""
+        self.problem = self.waits_for = ""
         if not await self._queue(file, piece, stop):
             return Step.STOPPED
         return Step.STOPPED if await self._pause(file, piece.pause_seconds, stop) else Step.MOVED
@@ -209,6 +215,7 @@ class Importer:
             if not taken:
                 found.reader.close()
                 self._seen = None
+        self.waits_for = "" if taken else ANOTHER_IMPORTER
         if not taken:
             return None
         pieces = Pieces(
@@ -276,6 +283,7 @@ class Importer:
             answer = await self._context.stores.queue.enqueue(file.source, start, end, element, piece.sums.rejects)
             if answer.ok or answer.moved_to == end.offset:
                 file.position = end
+                self.has_queued = True
                 return True
             if not answer.full:
                 log.warning("checkpoint moved; the file is looked at again", file=str(self.path))

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from daybook.domain.money import parse_amount
-from daybook.domain.reject import REJECTED_LINE, REJECTED_SOURCE
+from daybook.domain.reject import APOSTROPHES, REJECTED_LINE, REJECTED_SAFE, REJECTED_SOURCE, unprotected
 from daybook.domain.source import name_rejected_rows
 from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
 from daybook.errors import SourceError
@@ -32,6 +32,8 @@ class Layout(NamedTuple):
     sleep_ms: int | None
     rejected: tuple[int, int] | None = None
     """Columns of the rejected row's source and line in a file of corrections; None in any other file."""
+    safe: int | None = None
+    """Column of a file of corrections that says whether the row's cells are protected from spreadsheets."""
 
 
 class Record(NamedTuple):
@@ -80,7 +82,8 @@ def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
     sleep_ms = names.index("sleep_ms") if "sleep_ms" in names else None
     rejected = (names.index(REJECTED_SOURCE), names.index(REJECTED_LINE)) if name_rejected_rows(names) else None
     columns = {name: names.index(name) for name in REQUIRED}
-    layout = Layout(width=len(names), sleep_ms=sleep_ms, rejected=rejected, **columns)
+    safe = names.index(REJECTED_SAFE) if rejected and names.count(REJECTED_SAFE) == 1 else None
+    layout = Layout(width=len(names), sleep_ms=sleep_ms, rejected=rejected, safe=safe, **columns)
     return Header(layout, mark + len(record.raw), record.lines, tuple(names))
 
 
@@ -185,6 +188,8 @@ def parse_row(fields: list[str], layout: Layout) -> Transaction:
     if len(fields) != layout.width:
         few = "few" if len(fields) < layout.width else "many"
         raise ValueError(f"too {few} fields: {len(fields)} instead of {layout.width}")
+    if layout.safe is not None and fields[layout.safe] == APOSTROPHES:
+        fields = [unprotected(field) for field in fields]
     return Transaction(
         parse_day(fields[layout.timestamp]),
         parse_type(fields[layout.type]),

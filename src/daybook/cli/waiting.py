@@ -1,0 +1,131 @@
+"""What a command waits for: said on standard error, once for each reason."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from daybook.errors import DaybookError
+from daybook.lifespan import OpenStores, open_stores
+from daybook.logs import printable
+from daybook.runtime.stop import end
+from daybook.settings import Settings
+
+_PATIENCE_SECONDS = 2.0
+_LOOK_SECONDS = 0.25
+_ANSWER_SECONDS = 1.0
+
+
+class Waits:
+    """The present reason to wait, and since when; told when it has lasted."""
+
+    def __init__(self) -> None:
+        self._reason, self._told = "", ""
+        self._since = 0.0
+        self.shown = False
+        """Whether a display shows `text` itself."""
+
+    def on(self, reason: str, since: float | None = None) -> None:
+        """Wait for something, which may go on since an earlier call; for nothing if it is empty.
+
+        `since` is a time of `time.monotonic`; else a new reason begins now.
+        """
+        if reason != self._reason:
+            self._reason, self._since = reason, time.monotonic() if since is None else since
+        if not reason:
+            self._told = ""
+
+    @property
+    def text(self) -> str:
+        """A line for people; empty while nothing has lasted."""
+        seconds = time.monotonic() - self._since
+        return f"waiting for {printable(self._reason)}, since {seconds:.0f} s" if self._lasts(seconds) else ""
+
+    def _lasts(self, seconds: float) -> bool:
+        return bool(self._reason) and seconds >= _PATIENCE_SECONDS
+
+    async def tell(self) -> None:
+        """Write the line whenever a reason has lasted; for ever."""
+        while True:
+            if not self.shown and self._reason != self._told and (text := self.text):
+                self._told = self._reason
+                sys.stderr.write(f"daybook: {text}\n")
+                sys.stderr.flush()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+@asynccontextmanager
+async def telling(waits: Waits) -> AsyncIterator[None]:
+    """Tell inside what is waited for."""
+    task = asyncio.ensure_future(waits.tell())
+    try:
+        yield
+    finally:
+        await end([task])
+
+
+class Doctor:
+    """Asks the stores how they are; no question takes long."""
+
+    def __init__(self, stores: OpenStores) -> None:
+        self._stores = stores
+        self._checking: asyncio.Task[None] | None = None
+
+    async def store_problem(self) -> str:
+        """Name the store that does not answer, and why; empty when both do."""
+        try:
+            await self._stores.probe.command("PING")
+        except DaybookError as error:
+            return f"Redis: {error}"
+        if problem := await self._archive_problem():
+            return f"the {self._stores.archive.name} archive: {problem}"
+        return ""
+
+    async def _archive_problem(self) -> str:
+        """Never cancels a check: one that hangs is looked at again next time, and no second one is begun."""
+        if self._checking is None:
+            self._checking = asyncio.create_task(self._stores.archive.check())
+        done, _ = await asyncio.wait([self._checking], timeout=_ANSWER_SECONDS)
+        if not done:
+            return "it does not answer"
+        checked, self._checking = self._checking, None
+        error = checked.exception()
+        if error is not None and not isinstance(error, DaybookError):
+            raise error
+        return str(error or "")
+
+    async def close(self) -> None:
+        if self._checking is not None:
+            await end([self._checking])
+
+
+@asynccontextmanager
+async def stores_to_read(settings: Settings, purpose: str, waits: Waits | None = None) -> AsyncIterator[OpenStores]:
+    """Open the stores for a command that only reads, and tell what it waits for meanwhile."""
+    waits = waits or Waits()
+    async with telling(waits):
+        waits.on(opening(settings))
+        async with open_stores(settings, purpose, share=True) as stores:
+            waits.on("")
+            watching = asyncio.ensure_future(_watch(stores, waits))
+            try:
+                yield stores
+            finally:
+                await end([watching])
+
+
+def opening(settings: Settings) -> str:
+    """Name what opening the stores may wait for."""
+    return f"the embedded server of DataDir {settings.data_dir}"
+
+
+async def _watch(stores: OpenStores, waits: Waits) -> None:
+    doctor = Doctor(stores)
+    try:
+        while True:
+            asked_at = time.monotonic()
+            waits.on(await doctor.store_problem(), asked_at)
+            await asyncio.sleep(_LOOK_SECONDS)
+    finally:
+        await doctor.close()
