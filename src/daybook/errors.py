@@ -33,6 +33,12 @@ class RecoveringError(StoreUnavailableError):
     """Redis answers but does not hold the restored state yet."""
 
 
+class BusyError(DaybookError):
+    """More is asked than is answered at a time, or within the time."""
+
+    status = 503
+
+
 class SourceError(DaybookError):
     """A file that cannot be imported: names the file and what is wrong with it."""
 

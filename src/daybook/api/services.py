@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from daybook.api.shared_answers import SharedAnswers
 from daybook.errors import DaybookError, RecoveringError
 from daybook.stores.stores import Stores
 
@@ -20,6 +21,10 @@ class Services:
     """Problems of the background work by its name; empty when all is well."""
     import_problems: Callable[[], dict[str, str]]
     """Files that cannot be imported at all, and why."""
+    answers: SharedAnswers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers = SharedAnswers(self.stores, self.waiting_for)
 
     def check_recovered(self) -> None:
         """Raise RecoveringError while the stores may not fit together."""

@@ -1,84 +1,26 @@
-"""`GET /stats`: the route, the answers that are kept while no total changes, and the short way to them."""
+"""`GET /stats`: the route, and the short way to its answers."""
 
-import asyncio
 import re
-import time
-from collections.abc import Callable
 from datetime import date
-from typing import Annotated, NamedTuple, cast
+from functools import partial
+from typing import Annotated
 
-from cachetools import LRUCache
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from daybook.api.answers import error_answer
+from daybook.api.answers import JsonBytes, error_answer
+from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import Detail, StatsAnswer
-from daybook.books.totals import read_totals, render
-from daybook.errors import DaybookError, RecoveringError
-from daybook.stores.redis_state import RedisState
-from daybook.stores.stores import Stores
+from daybook.api.services import Services
+from daybook.books.totals import answer_totals
+from daybook.errors import DaybookError
 
 router = APIRouter(tags=["stats"])
 
-_MAX_AGE_SECONDS = 1.0
-"""For what changes without a commit: someone who writes to the archive by hand."""
-_KEPT_BYTES = 16 << 20
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _USUAL_QUESTION = re.compile(rb"from_date=(\d{4}-\d{2}-\d{2})&to_date=(\d{4}-\d{2}-\d{2})")
-
-
-class _Kept(NamedTuple):
-    state: RedisState
-    until: float
-    answer: bytes
-
-
-class StatsAnswers:
-    """Rendered answers. One is given again only if Redis says, after the question came, that nothing was committed
-    since.
-
-    Raises what `read_totals` raises.
-    """
-
-    def __init__(self, stores: Stores, waiting_for: Callable[[], str]) -> None:
-        """`waiting_for` names what keeps the lane from working: till it is empty the stores may not fit together."""
-        self._stores, self._waiting_for = stores, waiting_for
-        self._kept: LRUCache[tuple[date, date], _Kept] = LRUCache(_KEPT_BYTES, getsizeof=lambda kept: len(kept.answer))
-        self._asking: asyncio.Task[RedisState] | None = None
-        self._next: asyncio.Task[RedisState] | None = None
-
-    async def answer(self, first: date, last: date) -> bytes:
-        state = await self._state()
-        if reason := self._waiting_for():
-            raise RecoveringError(reason)
-        kept = self._kept.get((first, last))
-        if kept is not None and kept.state == state and time.monotonic() < kept.until:
-            return kept.answer
-        answer = render(await read_totals(self._stores, first, last))
-        if len(answer) <= _KEPT_BYTES:
-            self._kept[first, last] = _Kept(state, time.monotonic() + _MAX_AGE_SECONDS, answer)
-        return answer
-
-    async def _state(self) -> RedisState:
-        """Ask Redis from now on; all who ask before the question is sent share one round trip."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._ask(self._asking))
-        return await asyncio.shield(self._next)
-
-    async def _ask(self, before: asyncio.Task[RedisState] | None) -> RedisState:
-        if before is not None:
-            await asyncio.wait([before])
-        self._asking, self._next = self._next, None
-        return await self._stores.hot.restored_state()
-
-
-async def _answers(request: Request) -> StatsAnswers:
-    return cast(StatsAnswers, request.state.stats_answers)
-
-
-StatsDependency = Annotated[StatsAnswers, Depends(_answers)]
 
 
 def _only_days(text: str) -> str:
@@ -97,16 +39,21 @@ Day = Annotated[date, BeforeValidator(_only_days), Query(examples=["2026-01-01"]
     responses={400: {"model": Detail}, 503: {"model": Detail}},
     summary="Exact totals per day, type and payment method",
 )
-async def stats(answers: StatsDependency, from_date: Day, to_date: Day) -> Response:
+async def stats(services: ServicesDependency, from_date: Day, to_date: Day) -> Response:
     """Both ends of the range belong to it."""
-    return Response(await answers.answer(from_date, to_date), media_type="application/json")
+    return await _answer(services, from_date, to_date)
+
+
+async def _answer(services: Services, first: date, last: date) -> Response:
+    make = partial(answer_totals, services.stores, first, last)
+    return JsonBytes(await services.answers.answer(("stats", first, last), make))
 
 
 class StatsShortcut:
     """Answers `from_date=…&to_date=…` before FastAPI reads the query, which takes longer than the answer."""
 
-    def __init__(self, app: ASGIApp, answers: StatsAnswers) -> None:
-        self._app, self._answers = app, answers
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app, self._services = app, services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_stats = scope["type"] == "http" and scope["path"] == "/stats" and scope["method"] == "GET"
@@ -116,7 +63,7 @@ class StatsShortcut:
             return
         response: Response
         try:
-            response = Response(await self._answers.answer(*days), media_type="application/json")
+            response = await _answer(self._services, *days)
         except DaybookError as error:
             response = error_answer(error)
         await response(scope, receive, send)

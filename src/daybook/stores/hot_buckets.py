@@ -1,5 +1,6 @@
 """What Redis holds of the totals, for everybody who reads them."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +16,7 @@ from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection, translated
 from daybook.stores.redis_state import RedisState
 
-_BUCKETS_PER_READ = 500
+_BUCKETS_PER_READ = 100
 _COUNTS = msgspec.json.Decoder(dict[str, int])
 
 
@@ -57,7 +58,7 @@ class HotBuckets:
                 known, names = await pipe.execute()
         if not known:
             raise RecoveringError("Redis' state is not restored yet")
-        return [redis_keys.bucket_of(name.decode()) for name in names]
+        return await asyncio.to_thread(lambda: [redis_keys.bucket_of(name.decode()) for name in names])
 
     async def read(self, buckets: Iterable[Bucket]) -> dict[Bucket, HeldBucket]:
         """Return those of the buckets that are resident, each in full."""
@@ -70,18 +71,22 @@ class HotBuckets:
                 [redis_keys.VERSIONS, redis_keys.CHANGED, redis_keys.CLOSED],
                 {**redis_keys.PREFIXES, "buckets": [*map(redis_keys.bucket_name, part)]},
             )
-            found |= {bucket: _held(answer) for bucket, answer in zip(part, answers, strict=True) if answer}
+            found |= await asyncio.to_thread(_parse, part, answers)
         return found
 
     async def waiting_rejects(self) -> list[Reject]:
         """Return the rejects that the archive may not hold yet. Read it before the archive: then none is missed."""
         packed = await self._redis.command("LRANGE", redis_keys.REJECTS, 0, -1)
-        return [msgspec.json.decode(reject, type=Reject) for reject in packed]
+        return await asyncio.to_thread(lambda: [msgspec.json.decode(reject, type=Reject) for reject in packed])
 
     async def waiting_restatements(self) -> list[Restatement]:
         """Return the restatements that the archive may not hold yet. Read it before the archive."""
         packed = await self._redis.command("LRANGE", redis_keys.RESTATEMENTS, 0, -1)
-        return [msgspec.json.decode(restatement, type=Restatement) for restatement in packed]
+        return await asyncio.to_thread(lambda: [msgspec.json.decode(each, type=Restatement) for each in packed])
+
+
+def _parse(buckets: Iterable[Bucket], answers: Iterable[list[Any]]) -> dict[Bucket, HeldBucket]:
+    return {bucket: _held(answer) for bucket, answer in zip(buckets, answers, strict=True) if answer}
 
 
 def _held(answer: list[Any]) -> HeldBucket:
