@@ -1,11 +1,13 @@
 """What one connection may take of the service: uvicorn's protocol, with bounds on bytes and time."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 64 << 10
+_LINGER_SECONDS = 1.0
 _DETAIL = b'{"detail":"request line and headers take more than %d bytes"}' % HEAD_BYTES
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n"
@@ -14,7 +16,10 @@ _TOO_LARGE = (
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Answers 431 to a request line and headers of more than `HEAD_BYTES`, and closes connections that stand still."""
+    """Answers 431 to a request line and headers of more than `HEAD_BYTES`, and closes connections that stand still.
+
+    A request that is sent before the one before it is answered may take twice as much.
+    """
 
     head_seconds: ClassVar[float] = 30.0
     """From the start of a connection, or the end of a response, until the headers of the next request are complete.
@@ -25,6 +30,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_bytes = 0
+        self._is_refused = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -37,15 +43,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        while data and not self.transport.is_closing():
+        while data and not self._is_refused and not self.transport.is_closing():
             room = HEAD_BYTES - self._head_bytes
             piece, data = data[:room], data[room:]
             self._head_bytes += len(piece)
             super().data_received(piece)
             if self._head_bytes >= HEAD_BYTES and not self.transport.is_closing():
-                if not self._is_answering:
-                    self.transport.write(_TOO_LARGE)
-                self.transport.close()
+                self._refuse()
 
     def on_headers_complete(self) -> None:
         self._head_bytes = 0
@@ -69,9 +73,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
 
     def _expect_head(self) -> None:
+        self._set_head_timer(self.head_seconds, self._close_unless_answering)
+
+    def _set_head_timer(self, seconds: float, act: Callable[[], None]) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
-        self._head_timer = self.loop.call_later(self.head_seconds, self._close_unless_answering)
+        self._head_timer = self.loop.call_later(seconds, act)
+
+    def _refuse(self) -> None:
+        """Answer, and drop what comes for a moment: whose bytes meet a closed connection loses the answer."""
+        self._is_refused = True
+        if self._is_answering:
+            self.transport.close()
+            return
+        self.transport.write(_TOO_LARGE)
+        self.transport.write_eof()
+        self._set_head_timer(_LINGER_SECONDS, self.transport.abort)
 
     def _close_unless_answering(self) -> None:
         if not self._is_answering:
