@@ -1,1 +1,1 @@
-"""Measures Daybook beside other ways of doing the same job: `python -m benchmarks --help`."""
+"""Measures Daybook and other systems that do the same job: `python -m benchmarks --help`."""

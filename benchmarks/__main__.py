@@ -1,4 +1,4 @@
-"""Measures Daybook beside other ways of doing the same job, all on the same generated files, in one run."""
+"""Measures Daybook and other systems that do the same job, on the same generated files, in one run."""
 
 import argparse
 import signal
@@ -39,7 +39,7 @@ _TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> None:
-    """Ends with 1 when a part failed; a target that is missed is no failure."""
+    """Run the benchmarks. Ends with 1 when a part failed; a missed target is not a failure."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def _parts(*, quick: bool, huge: bool) -> list[str]:
 
 
 def _measure(name: str, plan: Plan, results: Results) -> None:
-    """One part; when it fails that is noted, and the others go on."""
+    """Run one part. Note a failure and go on."""
     say(f"{name}:")
     begun = time.monotonic()
     try:
@@ -79,23 +79,23 @@ def _measure(name: str, plan: Plan, results: Results) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
-    add("--quick", action="store_true", help="the main parts, a million rows, one round; writes no docs")
+    add("--quick", action="store_true", help="only the main parts, a million rows, one round; writes no docs")
     add("--huge", action="store_true", help="also a hundred million rows (4.6 GB of disk)")
-    add("--rows", type=int, metavar="N", help=f"of the month's file ({_ROWS:,}; quick {_QUICK_ROWS:,})")
-    add("--rounds", type=int, metavar="R", help=f"({_ROUNDS}; quick {_QUICK_ROUNDS})")
-    add("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"{', '.join(PARTS)}; writes no docs")
-    add("--docs", type=Path, metavar="FOLDER", help="where to write benchmarks.md and benchmarks.svg all the same")
+    add("--rows", type=int, metavar="N", help=f"rows of the month's file ({_ROWS:,}; quick {_QUICK_ROWS:,})")
+    add("--rounds", type=int, metavar="R", help=f"number of rounds ({_ROUNDS}; quick {_QUICK_ROUNDS})")
+    add("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)}; writes no docs")
+    add("--docs", type=Path, metavar="FOLDER", help="write benchmarks.md and benchmarks.svg to this folder in any case")
     add(
         "--folder",
         type=Path,
         default=Path(tempfile.gettempdir()) / "daybook-bench",
-        help="for generated files, which stay there for the next run, and for data directories (%(default)s)",
+        help="folder for generated files, which the next run uses again, and for data directories (%(default)s)",
     )
     add(
         "--peers-python",
         default=sys.executable,
         metavar="PYTHON",
-        help="an interpreter that has the packages of the other systems (this one)",
+        help="interpreter with the packages of the other systems (default: this one)",
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Draws the comparison: one bar a system, as an SVG that reads on light and dark pages."""
+"""Draws the comparison as an SVG for light and dark pages, with one bar for each system."""
 
 from collections.abc import Sequence
 from html import escape
@@ -22,7 +22,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 
 
 def draw(speeds: Sequence[Speed], rows: int) -> str:
-    """The fastest first."""
+    """Return the chart as SVG text, the fastest system first."""
     ranked = sorted(speeds, key=lambda speed: -speed.rate.median)
     longest = max((speed.rate.most for speed in ranked), default=1.0)
     scale = (_WIDTH - _LABEL - _NOTE) / longest

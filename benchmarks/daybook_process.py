@@ -1,4 +1,4 @@
-"""Daybook as its users run it: commands in processes of their own, on fresh data directories."""
+"""Runs Daybook as its users do: commands as processes, on fresh data directories."""
 
 import csv
 import http.client
@@ -35,7 +35,7 @@ Setting = str | int | float | Path
 
 @contextmanager
 def data_directory(folder: Path) -> Iterator[Path]:
-    """A new one; nothing of it stays, no server either."""
+    """Make a data directory. Remove it at the end and end its server."""
     path = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
     try:
         yield path / "data"
@@ -45,22 +45,22 @@ def data_directory(folder: Path) -> Iterator[Path]:
 
 
 def environment(**settings: Setting) -> dict[str, str]:
-    """Nothing of the surrounding environment that could be a setting, and the settings."""
+    """Return the settings, and the surrounding environment without anything that could be a setting."""
     kept = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     return kept | {name: str(value) for name, value in settings.items()}
 
 
 class Imported(NamedTuple):
     seconds: float
-    """Of the work alone: from the command's first call until all is committed, dumped and the server has ended."""
+    """Time of the work: from the command's first call until all is committed and dumped and the server has ended."""
     whole_seconds: float
-    """From the start of the process to its end."""
+    """Time from the start of the process to its end."""
     service: Usage
     valkey: Usage
 
 
 def import_files(files: Sequence[Path], data_dir: Path, **settings: Setting) -> Imported:
-    """`daybook import --replay-speed 0`; raises BenchmarkError when it fails."""
+    """Run `daybook import --replay-speed 0`. Raises BenchmarkError when it fails."""
     begun = time.perf_counter()
     command = (sys.executable, str(Path(__file__).parent / "programs" / "timed_import.py"), *map(str, files))
     with started(data_dir, command, **settings) as process:
@@ -74,7 +74,7 @@ def import_files(files: Sequence[Path], data_dir: Path, **settings: Setting) -> 
 
 
 def check(data_dir: Path, file: DataFile) -> Verdict:
-    """What `daybook stats` tells afterwards, amounts and numbers of transactions, against the exact totals."""
+    """Compare amounts and numbers of transactions of `daybook stats` with the exact totals."""
     first, last = file.days
     with started(data_dir, (*DAYBOOK, "stats", "--from", first, "--to", last, "--format", "csv")) as process:
         if process.wait(_IMPORT_SECONDS):
@@ -91,7 +91,7 @@ def check(data_dir: Path, file: DataFile) -> Verdict:
 
 @contextmanager
 def started(data_dir: Path, command: Sequence[str], **settings: Setting) -> Iterator[subprocess.Popen[bytes]]:
-    """A command on a data directory; its output goes to files beside that. Ended when the block is left."""
+    """Run a command on a data directory until the context ends. Its output goes to files beside the directory."""
     beside = data_dir.parent
     with (beside / "output").open("wb") as output, (beside / "log").open("ab") as log:
         process = subprocess.Popen(
@@ -115,7 +115,7 @@ class Service:
     port: int
 
     def get(self, path: str) -> bytes:
-        """The answer; raises BenchmarkError when it is none, OSError when nobody answers."""
+        """Return the answer of a path. Raises BenchmarkError for a bad answer, OSError for none."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
@@ -134,14 +134,14 @@ class Service:
         return found
 
     def applied(self) -> int:
-        """Rows, of all sources together."""
+        """Return the number of applied rows of all sources."""
         return sum(int(source["applied"]) for source in self.imports())
 
     def wait_until_applied(self, rows: int, seconds: float = _IMPORT_SECONDS, look_seconds: float = 0.02) -> None:
         self.wait(lambda: self.applied() >= rows, f"{rows} rows are applied", seconds, look_seconds)
 
     def wait(self, holds: Callable[[], bool], what: str, seconds: float, look_seconds: float) -> None:
-        """Look until it holds; while nobody answers it does not."""
+        """Check a condition until it holds. It does not hold while the service does not answer."""
         deadline = time.monotonic() + seconds
         while True:
             with suppress(OSError, BenchmarkError):
@@ -153,13 +153,13 @@ class Service:
 
     @property
     def socket(self) -> str:
-        """Of the embedded server."""
+        """Return the socket of the embedded server."""
         return str(_server(self.data_dir)["socket"])
 
 
 @contextmanager
 def serving(data_dir: Path, **settings: Setting) -> Iterator[Service]:
-    """`daybook serve`, ready."""
+    """Run `daybook serve` until the context ends; yield it when it is ready."""
     port = free_port()
     with started(data_dir, (*DAYBOOK, "serve"), HttpPort=port, ReplaySpeed=0, **settings) as process:
         service = Service(data_dir, process.pid, port)
@@ -174,7 +174,7 @@ def free_port() -> int:
 
 
 def _is_gone(pid: int) -> bool:
-    """Whether a child has ended, waited for or not."""
+    """Return True when a child has ended, even if it was not waited for."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -182,7 +182,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def _pids(service: int, data_dir: Path) -> Mapping[str, int]:
-    """The service, its other processes but the server, and the server."""
+    """Return process ids by name: the service, its children except the server, and the server."""
     server = _server(data_dir)
     valkey = int(server["pid"]) if server else None
     found = {"service": service} | {f"service {pid}": pid for pid in children(service) if pid != valkey}
@@ -190,7 +190,7 @@ def _pids(service: int, data_dir: Path) -> Mapping[str, int]:
 
 
 def _server(data_dir: Path) -> dict[str, Any]:
-    """What the embedded server's record says; empty when there is none."""
+    """Return the record of the embedded server; empty when there is none."""
     with suppress(OSError, ValueError):
         found: dict[str, Any] = json.loads((data_dir / "valkey" / "server.json").read_text())
         return found
@@ -198,7 +198,7 @@ def _server(data_dir: Path) -> dict[str, Any]:
 
 
 def end_server(data_dir: Path) -> None:
-    """End the embedded server that a killed process left behind, and nothing else."""
+    """End the embedded server that a killed process left behind, and no other process."""
     server = _server(data_dir)
     if not server:
         return

@@ -1,4 +1,4 @@
-"""The generated files that everything is fed with: made once, kept in the bench folder, with their exact totals."""
+"""The generated input files and their exact totals. They are made once and kept in the bench folder."""
 
 import hashlib
 import inspect
@@ -26,34 +26,34 @@ class DataFile(NamedTuple):
 
     @property
     def days(self) -> tuple[str, str]:
-        """The first and the last."""
+        """The first and the last day."""
         days = [day for day, _, _ in self.totals]
         return min(days), max(days)
 
 
 class Files:
-    """Names carry a hash of what makes the content, so a changed generator makes new files."""
+    """Makes files. Their names hold a hash of the generator and its options, so a changed generator makes new files."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._folder, self._say = folder, say
         self._version = hashlib.sha256(inspect.getsource(sample).encode()).hexdigest()
 
     def month(self, rows: int) -> DataFile:
-        """31 days, 5 payment methods, all rows out of order."""
+        """Return a file of 31 days and 5 payment methods, all rows out of order."""
         return self._generated("month", SampleSpec(rows=rows))
 
     def ten_years(self, rows: int, late: float) -> DataFile:
-        """3,653 days, 50 payment methods, the share `late` of the rows anywhere before the rest."""
+        """Return a file of 3,653 days and 50 payment methods, with the share `late` of the rows out of order."""
         return self._generated(f"years-{late:g}", _changed(TEN_YEARS, rows=rows, out_of_order=late))
 
     def head(self, whole: DataFile, rows: int) -> DataFile:
-        """The first rows of another file; the file itself when that is no longer."""
+        """Return a file of the first rows of another file; the other file itself when it has no more rows."""
         if rows >= whole.rows:
             return whole
         return self._with_totals(self.pieces(whole, (rows,))[0], rows)
 
     def pieces(self, whole: DataFile, sizes: tuple[int, ...]) -> list[Path]:
-        """Consecutive pieces of another file, so many rows each, each with its header."""
+        """Return consecutive pieces of another file as files with a header. `sizes` are their numbers of rows."""
         paths = [whole.path.with_suffix(f".{len(sizes)}x{size}.{number}.csv") for number, size in enumerate(sizes)]
         if not all(path.exists() for path in paths):
             with whole.path.open("rb") as lines:
@@ -87,7 +87,7 @@ class Files:
         return DataFile(path, rows, {(day, kind, method): Cell(*cell) for day, kind, method, *cell in found})
 
     def _check(self, path: Path, rows: int, totals: Totals) -> None:
-        """The fast sums against the plain ones: over the whole file if it is short, else over its beginning."""
+        """Compare the fast sums with the plain ones, over the whole of a short file or the beginning of a long one."""
         checked = path
         if rows > _CHECKED_ROWS:
             checked = path.with_suffix(".beginning")
@@ -97,7 +97,7 @@ class Files:
         if checked != path:
             checked.unlink()
         if not alike or sum(cell.rows for cell in totals.values()) != rows:
-            raise BenchmarkError(f"the exact totals of {path.name} cannot be trusted: two ways to them differ")
+            raise BenchmarkError(f"the exact totals of {path.name} cannot be trusted: two computations differ")
 
 
 def _changed(spec: SampleSpec, *, rows: int, out_of_order: float) -> SampleSpec:

@@ -1,4 +1,4 @@
-"""A lane on an embedded server of its own, as a service holds it, for parts that take single steps."""
+"""A lane on its own embedded server, held as a service holds it, for parts that run single steps."""
 
 import time
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ _MORE_SECONDS = 600.0
 
 class TimedConnection(RedisConnection):
     waited_seconds = 0.0
-    """Until Redis had on disk what it knew."""
+    """Time spent until Redis had its writes on disk."""
 
     async def wait_until_durable(self) -> None:
         begun = time.perf_counter()

@@ -21,16 +21,16 @@ class Load(NamedTuple):
     connections: int
     seconds: float
     rate: float = 0.0
-    """Requests a second; 0: as fast as answers come."""
+    """Requests a second; 0 sends the next request when the answer arrives."""
 
 
 class Answers(NamedTuple):
-    """When each request was due, by the monotonic clock, and how long its answer took; in order of answers."""
+    """The due time of each request, by the monotonic clock, and the time until its answer; in order of answers."""
 
     spent: list[tuple[float, float]]
 
     def within(self, begin: float, end: float) -> "Answers":
-        """Those that were due between two moments."""
+        """Return the answers whose requests were due between two moments."""
         return Answers([each for each in self.spent if begin <= each[0] < end])
 
     @property
@@ -50,19 +50,19 @@ class Answers(NamedTuple):
 
 class Client(Protocol):
     def __call__(self, *, stop: bool) -> Answers:
-        """Wait until the time is over, or end it now."""
+        """Wait until the time is over, or end the client now; return its answers."""
         ...
 
 
 def load(folder: Path, wanted: Load) -> Answers:
-    """Ask until the time is over."""
+    """Run a client until its time is over."""
     with loading(folder, wanted) as client:
         return client(stop=False)
 
 
 @contextmanager
 def loading(folder: Path, wanted: Load) -> Iterator["Client"]:
-    """A client that asks meanwhile; what is yielded tells the answers when it has ended."""
+    """Run a client during the context. The yielded function returns its answers."""
     paths = folder / f"paths-{os.getpid()}"
     paths.write_text("\n".join(wanted.paths))
     words = [wanted.port, paths, wanted.connections, wanted.seconds, wanted.rate]

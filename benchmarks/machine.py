@@ -1,4 +1,4 @@
-"""What was measured on: in words, without names or places."""
+"""Describes the machine in words, without names or places."""
 
 import os
 import platform
@@ -10,7 +10,6 @@ _GIB = 1 << 30
 _PACKAGES = (
     "redis",
     "hiredis",
-    "polars",
     "numpy",
     "nanoarrow",
     "fastapi",
@@ -22,7 +21,7 @@ _PACKAGES = (
 
 
 def machine(folder: Path) -> list[tuple[str, str]]:
-    """Name and value; `folder` is where data directories are."""
+    """Return names and values. `folder` is the place of the data directories."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
     load = os.getloadavg()[0]
     kernel = platform.release().partition("-")[0]
@@ -46,7 +45,7 @@ def _processor() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    """The type of the file system that a folder is on: `tmpfs` would make syncing free."""
+    """Return the type of a folder's file system. On `tmpfs` a sync costs nothing."""
     best, kind = Path(), "unknown"
     try:
         mounts = Path("/proc/mounts").read_text().splitlines()

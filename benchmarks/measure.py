@@ -1,4 +1,4 @@
-"""Runs programs and tells what they took: seconds, the largest resident memory, processor time."""
+"""Runs programs and measures their seconds, largest resident memory and processor time."""
 
 import os
 import statistics
@@ -17,26 +17,26 @@ _END_SECONDS = 30.0
 
 
 class BenchmarkError(Exception):
-    """Something could not be measured; the rest can."""
+    """One measurement failed; the others can go on."""
 
 
 class Usage(NamedTuple):
-    """Of one process, as last seen."""
+    """The usage of one process, as last seen."""
 
     peak_bytes: int = 0
-    """Mapped pages of files included."""
+    """Largest resident memory, with mapped pages of files."""
     cpu_seconds: float = 0.0
 
 
 class Watch:
-    """Looks at processes until it is closed.
+    """Reads the usage of processes until it is closed.
 
-    The kernel keeps the largest resident size itself, so looking seldom misses only what came since. What
-    `getrusage` tells is not taken: it counts the moment in which a child still is a copy of its parent.
+    The kernel keeps the largest resident size itself, so only the time after the last reading is missed. `getrusage`
+    is not used, because it counts the moment in which a child is still a copy of its parent.
     """
 
     def __init__(self, find: Callable[[], Mapping[str, int]]) -> None:
-        """`find` names the processes that are there now, by pid; it is asked each time."""
+        """Take `find`, which returns the present processes, name → pid. It is called for each reading."""
         self.usage: dict[str, Usage] = {}
         self._find = find
         self._closed = threading.Event()
@@ -60,7 +60,7 @@ class Watch:
 
 
 def usage_of(pid: int) -> Usage | None:
-    """None for a process that has ended."""
+    """Return the usage of a process; None when it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -71,7 +71,7 @@ def usage_of(pid: int) -> Usage | None:
 
 
 def children(pid: int) -> list[int]:
-    """Processes that a process has started, as far as they still are there."""
+    """Return the running children of a process."""
     try:
         return [int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in _words(task / "children")]
     except OSError:
@@ -86,7 +86,7 @@ def _words(path: Path) -> list[str]:
 
 
 def together(usage: Mapping[str, Usage], prefix: str) -> Usage:
-    """The sum of all processes whose name begins so: more than they ever had at one moment."""
+    """Return the sum over all processes with a name prefix. It is an upper bound of their memory at any moment."""
     found = [each for name, each in usage.items() if name.startswith(prefix)]
     return Usage(sum(each.peak_bytes for each in found), sum(each.cpu_seconds for each in found))
 
@@ -94,7 +94,7 @@ def together(usage: Mapping[str, Usage], prefix: str) -> Usage:
 class Ran(NamedTuple):
     code: int
     seconds: float
-    """From the start of the process to its end."""
+    """Time from the start of the process to its end."""
     usage: Usage
     output: str
     errors: str
@@ -103,7 +103,7 @@ class Ran(NamedTuple):
 def run_program(
     command: Sequence[str], *, folder: Path, environment: Mapping[str, str] | None = None, seconds: float = 3600
 ) -> Ran:
-    """Run a program to its end; end it when it takes longer than `seconds`."""
+    """Run a program to its end. End it when it takes longer than `seconds`."""
     output, errors = folder / "output", folder / "errors"
     with output.open("wb") as out, errors.open("wb") as err:
         begun = time.perf_counter()
@@ -121,7 +121,7 @@ def run_program(
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = _END_SECONDS) -> None:
-    """Ask a process to stop, and kill it when it does not in time; harmless when it has ended."""
+    """Ask a process to stop, and kill it when it does not stop in time. Does nothing when it has ended."""
     if process.poll() is None and seconds:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -132,7 +132,7 @@ def end(process: subprocess.Popen[bytes], seconds: float = _END_SECONDS) -> None
 
 
 class Spread(NamedTuple):
-    """Of the rounds."""
+    """The median and the range of the rounds."""
 
     median: float
     least: float
@@ -143,11 +143,11 @@ class Spread(NamedTuple):
         return cls(statistics.median(values), min(values), max(values))
 
     def text(self, form: str) -> str:
-        """`4.1 (3.9 to 4.2)`; the median alone when the rounds agree or there was one."""
+        """Return `4.1 (3.9 to 4.2)`, or only the median when all rounds are equal."""
         median, least, most = (format(each, form) for each in self)
         return median if least == most else f"{median} ({least} to {most})"
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """Round by round, so that what slowed a round down slowed down both."""
+    """Return the ratios round by round, so that a slow round slows both sides."""
     return Spread.of([our / their for our, their in zip(ours, theirs, strict=True)])

@@ -1,4 +1,4 @@
-"""A MongoDB server to measure on: `mongod` when it is on PATH, else SecantusDB, else none."""
+"""A MongoDB server for measurements: `mongod` from PATH, else SecantusDB, else none."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ class MongoServer(NamedTuple):
 
 @contextmanager
 def mongo_server(folder: Path) -> Iterator[MongoServer | None]:
-    """Its data are in the folder, an empty one. None when there is no server to start."""
+    """Run a server with its data in an empty folder; yield None when no server is installed."""
     mongod, secantus = shutil.which("mongod"), Path(sys.executable).with_name("secantusd-py")
     port = free_port()
     if mongod is not None:

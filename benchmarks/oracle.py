@@ -1,4 +1,4 @@
-"""What a generated file adds up to, found without any of Daybook's code, and how far off an answer is."""
+"""Computes the exact totals of a generated file without Daybook's code, and compares answers with them."""
 
 import csv
 from collections import defaultdict
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
 
 
 def by_columns(file: Path) -> Totals:
-    """In whole cents: a generated amount has two decimals at most. Raises ValueError for a finer one."""
+    """Sum up in whole cents, column by column. Raises ValueError for an amount with more than two decimals."""
     parts = pl.col("amount").str.split_exact(".", 1).struct
     fraction = parts.field("field_1").fill_null("0")
     cents = parts.field("field_0").cast(pl.Int64) * 100 + fraction.str.pad_end(2, "0").cast(pl.Int64)
@@ -44,7 +44,7 @@ def by_columns(file: Path) -> Totals:
 
 
 def by_rows(file: Path) -> Totals:
-    """The plainest way, one row after the other, as a check of the other one."""
+    """Sum up in the plainest way, row by row, to check `by_columns`."""
     amounts: dict[Key, list[Decimal]] = defaultdict(list)
     with file.open(newline="") as lines:
         for row in csv.DictReader(lines):
@@ -53,7 +53,7 @@ def by_rows(file: Path) -> Totals:
 
 
 def judge(found: Iterable[tuple[Key, str]], truth: Totals) -> Verdict:
-    """An answer's amounts, as it tells them, against the exact ones."""
+    """Compare the amounts of an answer, as text, with the exact ones."""
     told = {key: Decimal(text) for key, text in found}
     if told.keys() != truth.keys():
         return Verdict(exact=False, text=f"{len(told.keys() ^ truth.keys())} totals missing or too many")
@@ -65,6 +65,6 @@ def judge(found: Iterable[tuple[Key, str]], truth: Totals) -> Verdict:
 
 
 def judge_counts(found: Mapping[Key, int], truth: Totals) -> Verdict:
-    """Numbers of transactions, which only Daybook tells."""
+    """Compare numbers of transactions, which only Daybook answers, with the exact ones."""
     right = found == {key: cell.rows for key, cell in truth.items()}
     return Verdict(right, "yes" if right else "no: its numbers of transactions are wrong")

@@ -1,4 +1,4 @@
-"""What is to be measured, where, and how often."""
+"""The plan of a run: its input, its folders and its number of rounds."""
 
 import sys
 from pathlib import Path
@@ -9,18 +9,18 @@ from benchmarks.files import Files
 
 class Plan(NamedTuple):
     folder: Path
-    """For generated files, which stay, and for data directories, which do not."""
+    """Folder for generated files, which stay, and for data directories, which are removed."""
     files: Files
     rows: int
     rounds: int
     quick: bool
     peers_python: str
-    """The interpreter that has the peers' packages."""
+    """Interpreter with the packages of the peers."""
 
     def say(self, text: str) -> None:
         say(text)
 
 
 def say(text: str) -> None:
-    """Progress, beside the results."""
+    """Print progress, apart from the results."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The results as tables: on the terminal, and as `docs/benchmarks.md`."""
+"""Prints the results as tables and writes them to `docs/benchmarks.md`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from benchmarks.plan import Plan
 from benchmarks.results import Finding, Results, Speed
 
 PROFILE_MARK = "## Where the time goes"
-"""From here on the file is written by hand and kept."""
+"""Heading from which on the file is written by hand and kept."""
 _WIDE = 200
 _NO_PROFILE = f"{PROFILE_MARK}\n\nNot written yet. This section is kept when the rest is measured again.\n"
 _SPEED_COLUMNS = ("", "rows/s", "Daybook's by it", "peak memory", "keeps", "exact")
@@ -33,7 +33,7 @@ Each answer is compared with sums in whole cents that share no code with any of 
 
 
 def show(results: Results) -> None:
-    """On the terminal; in a pipe as wide as need be."""
+    """Print the results to the terminal; in a pipe, in full width."""
     console = Console()
     if not console.is_terminal:
         console.width = _WIDE
@@ -53,7 +53,7 @@ def show(results: Results) -> None:
 
 
 def write(plan: Plan, results: Results, description: Sequence[tuple[str, str]], path: Path, chart: str) -> None:
-    """The measured part anew, what stands by hand as it is."""
+    """Write the measured part of the file, and keep the part written by hand."""
     _, mark, profile = path.read_text().partition(PROFILE_MARK) if path.exists() else ("", "", "")
     by_hand = mark + profile if mark else _NO_PROFILE
     versions = sorted({version for version in results.versions.values() if version})
@@ -88,7 +88,7 @@ def finding_row(finding: Finding) -> tuple[str, ...]:
 
 
 def _slow_ones(plan: Plan, results: Results) -> list[str]:
-    """Who got fewer rows."""
+    """Return a sentence about the systems that got fewer rows."""
     fewer = [f"{speed.name} {speed.rows:,}" for speed in results.speeds if speed.rows != plan.rows]
     return [f"Measured on the file's first rows only, and scaled: {', '.join(fewer)}."] if fewer else []
 
@@ -99,5 +99,5 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def describe(plan: Plan) -> list[tuple[str, str]]:
-    """Taken before anything is measured."""
+    """Return the description of the machine; call it before anything is measured."""
     return machine(plan.folder)

@@ -1,4 +1,4 @@
-"""What a run finds out."""
+"""The results of a run."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,17 +11,17 @@ class Speed(NamedTuple):
 
     name: str
     keeps: str
-    """What of the answer survives, in a few words."""
+    """The part of the answer that survives, in a few words."""
     rate: Spread
     """Rows a second."""
     seconds: Spread
     memory: str
     exact: str
-    """`yes`, or what is wrong."""
+    """`yes`, or the errors."""
     rows: int
     ours: bool
     share: Spread
-    """Daybook's rate by this one's, round by round."""
+    """Daybook's rate divided by this system's, round by round."""
 
 
 class Finding(NamedTuple):
@@ -31,17 +31,17 @@ class Finding(NamedTuple):
     measured: str
     target: str = ""
     met: bool | None = None
-    """None: there is no target, or it was not measured."""
+    """None without a target or a measurement."""
 
 
 @dataclass
 class Results:
     speeds: list[Speed] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
-    """Systems that could not be measured, and why."""
+    """Reasons why systems could not be measured, by name."""
     findings: list[Finding] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
-    """Of the other systems."""
+    """Versions of the other systems, by name."""
     problems: list[str] = field(default_factory=list)
     """Parts that failed."""
 

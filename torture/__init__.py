@@ -1,1 +1,1 @@
-"""Breaks a running Daybook in every way that we know, and counts what it gets wrong."""
+"""Breaks a running Daybook in every known way, and counts its errors."""

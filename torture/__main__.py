@@ -1,7 +1,7 @@
-"""Breaks a running Daybook in every way that we know and compares all it says with plain sums of the files.
+"""Breaks a running Daybook in every known way and compares all its answers with plain sums of the files.
 
-Ends with 1 when a total, a count or a reject was off, or an answer was wrong; a campaign that was broken off goes on
-where it was when it is started again with the same seed and number of faults.
+Ends with 1 when a total, a count, a reject or an answer was wrong. An interrupted campaign goes on where it was when it
+is started again with the same seed and number of faults.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
         print(
             f"\nto repeat one: python -m torture --seed {options.seed}"
             f"{f' --faults {options.faults}' if options.faults else ''} --only KIND --case NUMBER;"
-            f" what was left behind is in {options.folder / 'failed'}"
+            f" the files of failed cases are in {options.folder / 'failed'}"
         )
     sys.exit(1 if problems else 0)
 
@@ -66,17 +66,17 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     add = parser.add_argument
     full = sum(kind.full for kind in KINDS)
-    add("--faults", type=int, metavar="N", help=f"about so many in all, shared out as in a full run ({full:,})")
+    add("--faults", type=int, metavar="N", help=f"about N faults in all, in the proportions of a full run ({full:,})")
     add("--seed", type=int, default=1, metavar="S", help="the same seed makes the same choices (%(default)s)")
     add("--only", nargs="+", choices=[kind.name for kind in KINDS], metavar="KIND", help="%(choices)s")
-    add("--case", type=int, metavar="NUMBER", help="a single case of the kinds, again")
-    add("--fresh", action="store_true", help="begin anew even if a campaign was broken off")
-    add("--state", type=Path, metavar="FILE", help="the cases that are over (in the folder, by seed and faults)")
+    add("--case", type=int, metavar="NUMBER", help="run only this case of the kinds")
+    add("--fresh", action="store_true", help="start from the beginning, even after an interrupted campaign")
+    add("--state", type=Path, metavar="FILE", help="file of finished cases (in the folder, by seed and faults)")
     add(
         "--folder",
         type=Path,
         default=Path(tempfile.gettempdir()) / "daybook-torture",
-        help="for files, servers' data, and what failed cases leave (%(default)s)",
+        help="folder for files, data of servers, and files of failed cases (%(default)s)",
     )
     return parser.parse_args()
 

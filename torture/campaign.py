@@ -1,4 +1,4 @@
-"""Which cases a campaign has, how one is run, and what is known of those that are over."""
+"""A campaign: its cases, the place where they run, and the file of finished cases."""
 
 import json
 import math
@@ -17,7 +17,7 @@ _LONGEST_VIOLATION = 3000
 
 
 def jobs_of(kinds: Iterable[Kind], share: float) -> list[Job]:
-    """All cases; of each kind a share of its full number of faults, one at least. The kinds take turns."""
+    """Return all cases, the kinds in turn. Each kind gets `share` of its full number of faults, at least one."""
     placed: list[tuple[float, Job]] = []
     for kind in kinds:
         faults = max(1, math.ceil(kind.full * share))
@@ -30,7 +30,7 @@ def jobs_of(kinds: Iterable[Kind], share: float) -> list[Job]:
 
 
 class Workplace:
-    """Where cases are run. What a case with a violation leaves behind is kept under `failed`."""
+    """Runs cases in a folder. It keeps the files of a case with a violation under `failed`."""
 
     def __init__(self, folder: Path, seed: int, spawner: Spawner) -> None:
         self._folder, self._seed, self._spawner = folder, seed, spawner
@@ -38,7 +38,7 @@ class Workplace:
         self._files.mkdir(parents=True, exist_ok=True)
 
     def run(self, job: Job) -> Outcome:
-        """Never raises what goes wrong in a case: that is its outcome."""
+        """Run a case and return its outcome. An exception in a case becomes a violation and is not raised."""
         outcome = Outcome(job.kind.name, job.number)
         name = f"{job.kind.name}-{job.number}"
         folder = self._folder / name
@@ -50,7 +50,7 @@ class Workplace:
                 job.kind.run(Case(job, outcome, self._seed, folder, self._files, self._spawner, stack))
         except pytest.skip.Exception as skip:
             outcome.skipped = str(skip)
-        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - whatever it is, the others go on
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - the other cases go on
             outcome.violations.append(f"{type(error).__name__}: {error}"[:_LONGEST_VIOLATION])
         outcome.seconds = round(time.monotonic() - begun, 2)
         outcome.ready_seconds = round(outcome.ready_seconds, 2)
@@ -67,14 +67,14 @@ def _sockets(folder: str, names: list[str]) -> list[str]:
 
 
 class State:
-    """A file with a line for each case that is over, so that a campaign which was broken off goes on."""
+    """A file with one line for each finished case, so that an interrupted campaign can go on."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.outcomes: dict[tuple[str, int], Outcome] = {}
         if path.exists():
             for line in path.read_text().splitlines(keepends=True):
-                if line.endswith("\n"):  # the last one may be torn
+                if line.endswith("\n"):  # the last line may be torn
                     outcome = Outcome(**json.loads(line))
                     self.outcomes[outcome.kind, outcome.number] = outcome
             self._rewrite()

@@ -1,4 +1,4 @@
-"""One seeded scenario: what it is given, and what came of it."""
+"""One seeded scenario: its input and its outcome."""
 
 import random
 import time
@@ -18,30 +18,30 @@ from torture.readers import Readers
 _TRUTHS: dict[Path, Truth] = {}
 Choice = TypeVar("Choice")
 FILE_SEEDS = 2
-"""So many different files of each shape; a campaign generates each once."""
+"""Number of different files of each shape; a campaign generates each once."""
 
 
 @dataclass
 class Outcome:
-    """Of one case; a line of the state file."""
+    """The outcome of one case; a line of the state file."""
 
     kind: str
     number: int
     faults: int = 0
-    """That were really injected."""
+    """Number of injected faults."""
     rows_drift: int = 0
     cents_drift: str = "0"
-    """Over all cells, the worst of API, Redis and archive, as decimal text."""
+    """Sum over all cells, the largest of API, Redis and archive, as decimal text."""
     ready_seconds: float = 0.0
-    """Longest time from a start, or the end of a fault, to a service that is ready and right."""
+    """Longest time from a start, or from the end of a fault, until the service was ready."""
     violations: list[str] = field(default_factory=list)
     skipped: str = ""
     counts: dict[str, int] = field(default_factory=dict)
-    """Further numbers by their names."""
+    """Further numbers, by name."""
     seconds: float = 0.0
 
     def drifted(self, rows: int, cents: Decimal) -> None:
-        """One view of the totals is off by so much."""
+        """Note the drift of one view of the totals; the largest counts."""
         self.rows_drift = max(self.rows_drift, rows)
         self.cents_drift = str(max(Decimal(self.cents_drift), cents))
 
@@ -69,39 +69,39 @@ class Job(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Of a file to import."""
+    """The shape of a file to import."""
 
     rows: int
     seconds: float
-    """At its own pace."""
+    """Duration of its import at replay speed 1."""
     days: int
     bad_rows: float = 0.003
-    """More of them slow the archive down for no further insight."""
+    """Share of bad rows. More of them only make the archive slower."""
 
 
 LONG = Shape(40_000, 30, 40)
-"""For many faults in one import."""
+"""Shape for many faults in one import."""
 SHORT = Shape(12_000, 4, 40)
-"""For one fault."""
+"""Shape for one fault."""
 
 
 class Input(NamedTuple):
-    """A file to import, and what it adds up to."""
+    """A file to import, and its exact totals."""
 
     path: Path
     truth: Truth
 
 
 class Case:
-    """The same seed makes the same choices; when things happen is up to the machine."""
+    """A running case. The same seed makes the same choices; the timing depends on the machine."""
 
     def __init__(
         self, job: Job, outcome: Outcome, seed: int, folder: Path, files: Path, spawner: Spawner, stack: ExitStack
     ) -> None:
         self.number, self.faults = job.number, job.faults
-        """Of the case in its kind, and of the faults to inject."""
+        """Number of the case in its kind, and number of faults to inject."""
         self.first_fault = job.number * job.kind.per_case
-        """How many the cases before have."""
+        """Number of faults in the cases before this one."""
         self.outcome = outcome
         self._seed = f"{seed}/{job.kind.name}"
         self.chance = random.Random(f"{self._seed}/{job.number}")
@@ -112,15 +112,15 @@ class Case:
         self._services = 0
 
     def turn(self, choices: Sequence[Choice]) -> Choice:
-        """All of them in turn over the kind's cases, in an order that the seed decides."""
+        """Return this case's choice: the kind's cases take all choices in turn, in an order that the seed decides."""
         return self.in_order(choices)[self.number % len(choices)]
 
     def in_order(self, choices: Sequence[Choice]) -> list[Choice]:
-        """In one order for all cases of the kind."""
+        """Return the choices in a random order that is the same for all cases of the kind."""
         return random.Random(self._seed).sample(choices, len(choices))
 
     def file(self, shape: Shape) -> Input:
-        """One of a few generated files, which cases share and must not change."""
+        """Return one of a few generated files. Cases share them and must not change them."""
         seed = self.chance.randrange(FILE_SEEDS)
         path = self._files / f"{'-'.join(f'{value:g}' for value in shape)}-{seed}.csv"
         if not path.exists():
@@ -128,7 +128,7 @@ class Case:
         return Input(path, _truth(path))
 
     def service(self, settings: Mapping[str, Setting], *, spawned: bool = True, folder: Path | None = None) -> Service:
-        """Not started yet; killed at the end of the case."""
+        """Return a service that is not started yet and is killed at the end of the case."""
         self._services += 1
         place = folder or self.folder / f"service-{self._services}"
         place.mkdir(parents=True, exist_ok=True)
@@ -140,14 +140,14 @@ class Case:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """What is within ends when the service is ready."""
+        """Measure the time until a service is ready; the block ends at that moment."""
         begun = time.monotonic()
         yield
         self.outcome.ready_seconds = max(self.outcome.ready_seconds, time.monotonic() - begun)
 
     @contextmanager
     def readers(self, services: list[Service], inputs: list[Input], *, falls: bool = False) -> Iterator[Readers]:
-        """Somebody reads all the time; what is wrong with the answers becomes a violation."""
+        """Run readers until the context ends. Each wrong answer becomes a violation."""
         courses = {str(each.path): each.truth.course for each in inputs}
         with Readers(services, courses, falls=falls) as readers:
             yield readers
@@ -163,16 +163,16 @@ class Case:
 
 
 class Kind(NamedTuple):
-    """A kind of fault. `run` injects `case.faults` of them and checks what Daybook makes of it."""
+    """A kind of fault. `run` injects `case.faults` of them and checks Daybook's totals."""
 
     name: str
     what: str
     full: int
-    """Faults of a full run."""
+    """Number of faults in a full run."""
     per_case: int
     run: Callable[[Case], None]
     must_drift: bool = False
-    """A control: nothing may be said about Daybook if this one counts right."""
+    """True for a control. When a control counts right, the campaign proves nothing about Daybook."""
 
 
 def _truth(path: Path) -> Truth:

@@ -1,4 +1,4 @@
-"""Readers that never rest: every answer must be one that an exact Daybook could give at that moment."""
+"""Readers that ask all the time: an exact Daybook must be able to give each answer at that moment."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ import httpx
 from support.service import Service
 
 Course = Sequence[Mapping[str, Decimal]]
-"""`deposits` and `withdrawals` after so many rows that count, as the oracle has them."""
+"""The sums of `deposits` and `withdrawals` after each number of valid rows, from the oracle."""
 Cells = dict[tuple[str, str, str], Decimal]
 
 _PAUSE_SECONDS = 0.03
@@ -24,21 +24,20 @@ _NOTHING = Decimal(0)
 
 
 class _Progress(NamedTuple):
-    """What `/v1/imports` says of all sources together."""
+    """The sums over all sources in `/v1/imports`."""
 
     applied: int
     totals: Mapping[str, Decimal]
 
 
 class Readers:
-    """A thread that asks each service in turn, until the context ends. What it asserts:
+    """A thread that asks each service in turn until the context ends. It checks:
 
-    - an answer is 200 or 503;
-    - in `/v1/imports`, rows = applied + rejected + waiting, and the control totals of a source that has applied n
-      rows are the exact sums of the file's first n;
-    - `/stats` lies, per type, between those sums just before and just after it was asked;
-    - no total in `/stats` is ever below an earlier one, and none vanishes, unless the case takes acknowledged
-      writes from Redis (`falls`).
+    - every answer is 200 or 503;
+    - in `/v1/imports`, rows = applied + rejected + waiting, and the control totals of a source with n applied rows
+      are the exact sums of the file's first n valid rows;
+    - the sum of `/stats` per type is at least the control totals just before the request and at most those after it;
+    - no total in `/stats` falls or vanishes, unless the case takes acknowledged writes from Redis (`falls`).
     """
 
     def __init__(self, services: Sequence[Service], courses: Mapping[str, Course], *, falls: bool) -> None:
@@ -49,9 +48,9 @@ class Readers:
         self._client = httpx.Client(timeout=_PATIENCE_SECONDS, trust_env=False)
         self.violations: list[str] = []
         self.reads = 0
-        """Answers of `/stats` that were looked at."""
+        """Number of checked answers of `/stats`."""
         self.resting: set[Service] = set()
-        """Not to be asked: they are stopped."""
+        """Services that are stopped and not asked."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -71,8 +70,8 @@ class Readers:
                     if service not in self.resting:
                         self._look(service)
                 except (httpx.HTTPError, OSError):
-                    continue  # it is dead, starting, or was stopped meanwhile
-                except Exception as error:  # noqa: BLE001 - an answer that nobody can read
+                    continue  # the service is dead, starting, or was stopped meanwhile
+                except Exception as error:  # noqa: BLE001 - an unreadable answer is a violation
                     self._tell(f"an answer cannot be read: {type(error).__name__} {error}")
 
     def _look(self, service: Service) -> None:
@@ -112,7 +111,7 @@ class Readers:
                 )
 
     def _progress(self, address: str) -> _Progress | None:
-        """None when it cannot be told."""
+        """Return the progress; None when the service does not give it."""
         answer = self._get(f"{address}/v1/imports", {})
         if answer is None or not self._courses:
             return None

@@ -1,4 +1,4 @@
-"""What a campaign has found, kind by kind."""
+"""The findings of a campaign, by kind of fault."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -53,7 +53,7 @@ def _row(kind: Kind, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 
 
 def problems(kinds: Iterable[Kind], outcomes: Sequence[Outcome]) -> list[str]:
-    """Why the campaign has not passed; empty when it has."""
+    """Return the reasons why the campaign failed; empty when it passed."""
     found = []
     for kind in kinds:
         own = [outcome for outcome in outcomes if outcome.kind == kind.name and not outcome.skipped]

@@ -1,4 +1,4 @@
-"""The stores of a case: which servers there are, where they listen, and how they are asked past Daybook."""
+"""The stores of a case: their servers, their settings, and clients that read them without Daybook."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ ARCHIVES = ("sqlite", "secantus", *(["mongod"] if shutil.which("mongod") else []
 
 
 class TcpRedis(RedisServer):
-    """Listens on a port too, as a service needs it; the same one after every start."""
+    """A Redis that also listens on a port, as a service needs it. The port stays the same after every start."""
 
     def __init__(self, kind: str, folder: Path, *options: str) -> None:
         self.port = free_port()
@@ -28,17 +28,19 @@ class TcpRedis(RedisServer):
 
 
 class Archived(NamedTuple):
+    """The content of the archive."""
+
     cells: dict[tuple[str, str, str], tuple[str, int]]
-    """Day, type and method → amount as text, and rows."""
+    """Day, type and method → amount as text, and number of rows."""
     rejects: list[tuple[int, str]]
-    """Line and raw text, in order."""
+    """Lines and raw texts, in order."""
 
 
 class Stores(NamedTuple):
     redis: TcpRedis | None
-    """None: the embedded one."""
+    """The case's own Redis; None for the embedded server."""
     mongo: OutsideMongo | None
-    """None: SQLite in the service's DataDir."""
+    """The case's own MongoDB; None for SQLite in the DataDir."""
 
     @property
     def settings(self) -> dict[str, Setting]:
@@ -66,7 +68,7 @@ class Stores(NamedTuple):
 
 
 def some_stores(case: Case, *, redis_kinds: tuple[str, ...] = ("embedded", *KINDS)) -> Stores:
-    """Servers that the case's chance has chosen, running."""
+    """Choose stores by the case's random numbers and start their servers."""
     kind = case.chance.choice(redis_kinds)
     server = None if kind == "embedded" else own_redis(case, kind)
     return Stores(server, some_archive(case))
@@ -82,6 +84,6 @@ def some_archive(case: Case) -> OutsideMongo | None:
 
 
 def own_mongo(case: Case, kind: str, folder: Path | None = None) -> OutsideMongo:
-    """On a folder of its own, the case's unless another is named."""
+    """Start a MongoDB in `folder`, or in the case's folder."""
     place = (folder or case.folder) / "mongo"
     return case.stack.enter_context(OutsideMongo(place, kind)).start()

@@ -1,4 +1,4 @@
-"""Whether the totals of a service at rest are the files' own: in the API, in Redis, in the archive."""
+"""Compares the totals of a service at rest with the files: in the API, in Redis and in the archive."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ Cells = Mapping[tuple[str, str, str], Decimal]
 def check(case: Case, service: Service, stores: Stores, inputs: Sequence[Input]) -> None:
     """Wait until all is imported and archived, compare API and Redis, stop the service, compare the archive.
 
-    What is off goes into the case's outcome; rows that do not come in time are missing rows.
+    Each difference goes into the case's outcome. Rows that are not imported in time count as missing.
     """
     wait_until_imported(case, service, inputs)
     truths = [each.truth for each in inputs]
@@ -43,7 +43,7 @@ def check(case: Case, service: Service, stores: Stores, inputs: Sequence[Input])
 
 
 def wait_until_imported(case: Case, service: Service, inputs: Sequence[Input]) -> None:
-    """All rows of all files are read, and none waits."""
+    """Wait until all rows of all files are read and none waits."""
 
     def done() -> bool:
         with suppress(httpx.TransportError, AssertionError):
@@ -57,7 +57,7 @@ def wait_until_imported(case: Case, service: Service, inputs: Sequence[Input]) -
 
 
 def _source_of(service: Service, file: Input) -> dict[str, Any]:
-    """The one of its path that has as many rows; empty when there is none."""
+    """Return the source that has the file's path and number of rows; empty when there is none."""
     sources = service.imports()
     return next(
         (each for each in sources if each["path"] == str(file.path) and each["rows"] == file.truth.rows),
@@ -66,7 +66,7 @@ def _source_of(service: Service, file: Input) -> dict[str, Any]:
 
 
 def wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
-    """The archive holds every change and every reject."""
+    """Wait until the archive holds every change and every reject."""
 
     def nothing_waits() -> bool:
         waiting = [client.scard(redis_keys.DIRTY), client.scard(redis_keys.CHANGED_SOURCES)]
@@ -80,7 +80,7 @@ def wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
 
 
 def check_books(case: Case, service: Service) -> None:
-    """What `/v1/reconcile` says, and restatements without a gap up to the totals of now."""
+    """Check `/v1/reconcile`, and that the restatements lead without a gap to the present totals."""
     books = service.get("/v1/reconcile").json()
     case.expect(books["balanced"] and books["steady"], f"the books do not balance: {books}"[:2000])
     now = cells_of(service.stats(_FIRST_DAY, _LAST_DAY))
@@ -96,11 +96,11 @@ def check_books(case: Case, service: Service) -> None:
             reached[cell] = new
             case.outcome.count("restatements")
         after = page["next"]
-    case.expect(reached == {cell: now[cell] for cell in reached}, "the last restatements are not the totals of now")
+    case.expect(reached == {cell: now[cell] for cell in reached}, "the last restatements are not the present totals")
 
 
 def check_archive(case: Case, service: Service, stores: Stores, truths: Sequence[Truth]) -> None:
-    """Of a service that has ended: totals, rows of each cell, rejects."""
+    """Check the archive of a service that has ended: totals, rows of each cell, and rejects."""
     archived = stores.archived(service.data_dir)
     expected = cells_of(merged(truths))
     counts: dict[tuple[str, str, str], int] = {}
@@ -118,7 +118,7 @@ def check_archive(case: Case, service: Service, stores: Stores, truths: Sequence
 
 
 def _check_accounts(case: Case, service: Service, inputs: Sequence[Input]) -> None:
-    """Rows applied and rejected, and control totals, of each source."""
+    """Check the applied and rejected rows and the control totals of each source."""
     sources: list[dict[str, Any]] = service.imports()
     case.expect(len(sources) == len(inputs), f"{len(sources)} sources of {len(inputs)} files")
     for each in inputs:

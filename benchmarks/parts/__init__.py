@@ -1,1 +1,1 @@
-"""What is measured, one part a file; each has `run(plan, results)`."""
+"""The parts of the benchmark, one in each file, with a `run(plan, results)`."""

@@ -1,4 +1,4 @@
-"""A dump of 10,000 changed buckets: into SQLite, and into MongoDB beside a bare `bulk_write` of the same documents."""
+"""A dump of 10,000 changed buckets: into SQLite, and into MongoDB compared with a bare `bulk_write`."""
 
 import asyncio
 import tempfile
@@ -81,7 +81,7 @@ async def _mongo(plan: Plan, results: Results) -> None:
 
 
 async def _dump_all(hot: Hot, number: int) -> Dumped:
-    """Change every bucket, the `number`th time (from 0 on), then dump."""
+    """Change every bucket, then dump. `number` counts the calls, from 0."""
     buckets = _buckets()
     for first in range(0, len(buckets), _PER_COMMIT):
         expected = number or None
@@ -110,7 +110,7 @@ def _state(number: int) -> BucketState:
 
 
 async def _bulk_write(uri: str, number: int) -> float:
-    """The same documents, the same indexes, as safe, in one call and without a condition."""
+    """Write the same documents in one call without conditions, with the same indexes and write concern."""
     state = _state(number)
     amounts = {method: Decimal128(to_decimal(cell.units)) for method, cell in state.cells.items()}
     counts = {method: Int64(cell.transactions) for method, cell in state.cells.items()}

@@ -1,4 +1,4 @@
-"""What an import holds up: the server by its longest script, the event loop by its longest call."""
+"""Measures the longest script of an import on the server, and its longest call on the event loop."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def run(plan: Plan, results: Results) -> None:
 
 
 def _longest_script(plan: Plan, file: DataFile) -> tuple[float, str]:
-    """Milliseconds and the script's name, by the server's own log of slow commands."""
+    """Return milliseconds and name of the longest script, from the server's log of slow commands."""
     names = {_digest(name): name for name in SCRIPTS}
     with (
         daybook.data_directory(plan.folder) as data_dir,

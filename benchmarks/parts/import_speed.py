@@ -1,4 +1,4 @@
-"""The same file through Daybook and through others, in turn, round after round."""
+"""Imports the same file with Daybook and with other systems, in turn, round after round."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from benchmarks.results import Results, Speed
 
 ONE_SHOT, CLICKHOUSE, ORIGINAL, OURS = "polars, one shot", "ClickHouse", "original design", "Daybook"
 _QUICK_SHARE = 8
-"""A quick run takes so many times fewer rows through the slow ones."""
+"""A quick run gives the slow systems this many times fewer rows."""
 _MB = 1_000_000
 
 
@@ -29,14 +29,14 @@ class Peer(NamedTuple):
     program: str
     word: str = ""
     most_rows: int | None = None
-    """Measured on so many rows, for slow ones."""
+    """Largest number of rows, for a slow system; None for all."""
     own_packages: bool = False
-    """Needs packages that Daybook does not, so it runs under the interpreter that has them."""
+    """True when the system needs packages that Daybook does not, and so another interpreter."""
 
 
 PEERS = (
-    Peer(ONE_SHOT, "nothing", "polars_sums"),
-    Peer("polars, decimals", "nothing", "polars_sums", "decimal"),
+    Peer(ONE_SHOT, "nothing", "polars_sums", own_packages=True),
+    Peer("polars, decimals", "nothing", "polars_sums", "decimal", own_packages=True),
     Peer(CLICKHOUSE, "totals, not synced", "clickhouse_view", own_packages=True),
     Peer("ClickHouse, raw rows kept", "rows and totals, not synced", "clickhouse_view", "raw", own_packages=True),
     Peer("DuckDB", "totals", "duckdb_sums", own_packages=True),
@@ -48,7 +48,7 @@ PEERS = (
 class Outcome(NamedTuple):
     seconds: float
     whole_seconds: float
-    """With the start of interpreter and packages."""
+    """Time with the start of interpreter and packages."""
     rows: int
     peak_bytes: int
     server_bytes: int
@@ -61,11 +61,11 @@ class Outcome(NamedTuple):
 
 
 Contestant = Callable[[], Outcome | None]
-"""Runs once; None when it is not installed."""
+"""Runs a system once; returns None when it is not installed."""
 
 
 def run(plan: Plan, results: Results) -> None:
-    """Import speed: the comparison, its targets, and four files at once against one."""
+    """Measure import speed: the comparison, its targets, and four files at once compared with one."""
     whole = plan.files.month(plan.rows)
     quarter = plan.rows // 4
     pieces = plan.files.pieces(whole, (quarter, quarter, quarter, plan.rows - 3 * quarter))
@@ -103,7 +103,7 @@ def _tell_targets(results: Results, outcomes: dict[str, list[Outcome]]) -> None:
 
 
 def in_turn(plan: Plan, contestants: Mapping[str, Contestant], results: Results) -> dict[str, list[Outcome]]:
-    """All of them, one after the other, as often as planned."""
+    """Run all systems one after the other, in each planned round."""
     outcomes: dict[str, list[Outcome]] = {}
     for number in range(plan.rounds):
         for name, contestant in contestants.items():
@@ -123,7 +123,7 @@ def in_turn(plan: Plan, contestants: Mapping[str, Contestant], results: Results)
 
 
 def import_once(plan: Plan, files: list[Path], whole: DataFile, **settings: daybook.Setting) -> Outcome:
-    """Files into a fresh data directory, their answer that of the whole; raises BenchmarkError if it is not exact."""
+    """Import files into a fresh data directory. Raises BenchmarkError when the totals are not those of `whole`."""
     with daybook.data_directory(plan.folder) as data_dir:
         ran = daybook.import_files(files, data_dir, **settings)
         verdict = daybook.check(data_dir, whole)

@@ -1,4 +1,4 @@
-"""JSON that another producer pushes, one transaction an element, into a running service."""
+"""Measures a running service while another producer pushes JSON, one transaction in each element."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def run(plan: Plan, results: Results) -> None:
 
 
 def _push_once(plan: Plan, file: DataFile) -> float:
-    """Seconds from the first push until all is applied; raises BenchmarkError if the totals are not exact."""
+    """Return the seconds from the first push until all is applied. Raises BenchmarkError for inexact totals."""
     with daybook.data_directory(plan.folder) as data_dir:
         with daybook.serving(data_dir) as service:
             command = [sys.executable, "-m", "benchmarks.programs.producer", str(file.path), service.socket, _QUEUE]

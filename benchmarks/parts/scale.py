@@ -1,4 +1,4 @@
-"""Import speed where there is more of something: of buckets and payment methods, of rows."""
+"""Measures import speed with more buckets and payment methods, and with more rows."""
 
 from benchmarks.files import DataFile
 from benchmarks.measure import Spread, ratios
@@ -13,7 +13,7 @@ _IN_ORDER, _SHUFFLED = "10 years of 50 methods, a tenth late", "10 years of 50 m
 
 
 def run_wide(plan: Plan, results: Results) -> None:
-    """Ten years of 50 payment methods: up to 365,300 totals instead of 310."""
+    """Import ten years of 50 payment methods: at most 365,300 totals instead of 310."""
     rows = min(plan.rows, _MOST_WIDE_ROWS)
     month = plan.files.head(plan.files.month(plan.rows), rows)
     in_order, shuffled = (plan.files.ten_years(rows, late) for late in (0.1, 1.0))
@@ -36,7 +36,7 @@ def run_wide(plan: Plan, results: Results) -> None:
 
 
 def run_huge(plan: Plan, results: Results) -> None:
-    """A hundred million rows, once, beside ten million."""
+    """Import a hundred million rows once, and compare with ten million."""
     ten, huge = plan.files.month(HUGE_ROWS // 10), plan.files.month(HUGE_ROWS)
     small = [import_once(plan, [ten.path], ten) for _ in range(plan.rounds)]
     large = import_once(plan, [huge.path], huge)

@@ -1,4 +1,4 @@
-"""Where an import's time goes: its stages one after the other on one core, nothing at the same time."""
+"""Measures the stages of an import one after the other on one core, nothing at the same time."""
 
 import asyncio
 import cProfile
@@ -132,7 +132,7 @@ async def _blocks(
 
 
 def _take_apart(stages: Stages, steps: cProfile.Profile) -> None:
-    """The fold by its steps, in the shares that a profiler sees."""
+    """Divide the time of the fold among its steps, in the shares that a profiler sees."""
     spent: dict[str, float] = defaultdict(float)
     for (_, _, function), (_, _, _, cumulative, _) in pstats.Stats(steps).stats.items():  # type: ignore[attr-defined]
         if function in _FOLD_STEPS:

@@ -1,4 +1,4 @@
-"""How long `daybook --help` takes, and how long until a service with its embedded stores is ready."""
+"""Measures the time of `daybook --help`, and the time until a service with embedded stores is ready."""
 
 import subprocess
 import sys

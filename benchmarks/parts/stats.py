@@ -1,4 +1,4 @@
-"""`/stats` over a month: requests a second beside a bare route, and how long they take while importing."""
+"""Measures `/stats` over a month: requests a second compared with a bare route, and latency during an import."""
 
 import os
 import subprocess
@@ -28,10 +28,10 @@ _LOAD_SECONDS, _QUICK_LOAD_SECONDS = 4.0, 0.5
 _WARM_UP_SECONDS = 0.5
 _LONGEST_SECONDS = 3600.0
 _ENOUGH_REQUESTS = 300
-"""For a 99th percentile."""
+"""Number of requests from which a 99th percentile is taken."""
 _SETTLE_SECONDS = 120.0
 _RANGES = 1000
-"""More than Daybook keeps answers of."""
+"""Number of ranges, more than Daybook keeps answers for."""
 
 
 def path_of(first: date, last: date) -> str:
@@ -40,11 +40,11 @@ def path_of(first: date, last: date) -> str:
 
 MONTH = (path_of(FIRST, LAST),)
 OTHER_RANGES = tuple(path_of(FIRST - timedelta(days=number), LAST) for number in range(1, _RANGES + 1))
-"""All with the same answer, none asked again while the one before is kept."""
+"""Ranges with the same answer. None is asked again while its answer is kept."""
 
 
 def run(plan: Plan, results: Results) -> None:
-    """Hot, archived and mixed, beside the bare route; all services run at once, one at a time is asked."""
+    """Measure resident, archived and mixed totals and the bare route. All services run; one at a time is asked."""
     file = plan.files.head(plan.files.month(plan.rows), _ROWS)
     seconds = _QUICK_LOAD_SECONDS if plan.quick else _LOAD_SECONDS
     age = (datetime.now(UTC).date() - MIDDLE).days
@@ -89,7 +89,7 @@ def _tell(results: Results, found: dict[str, list[Answers]]) -> None:
 
 
 def run_while_importing(plan: Plan, results: Results) -> None:
-    """Requests at a fixed rate, at rest and while a file comes in at full speed."""
+    """Measure requests at a fixed rate, at rest and during an import at full speed."""
     whole = plan.files.month(plan.rows)
     some = plan.files.head(whole, _ROWS)
     calm, busy = [], []
@@ -117,7 +117,7 @@ def run_while_importing(plan: Plan, results: Results) -> None:
 
 
 def _asked_meanwhile(plan: Plan, some: DataFile, whole: DataFile) -> tuple[Answers, Answers]:
-    """One client, all the time: the answers at rest, and those while the whole file is imported."""
+    """Return one client's answers at rest, and its answers while the whole file is imported."""
     with daybook.data_directory(plan.folder) as data_dir:
         inbox = data_dir.parent / "inbox"
         inbox.mkdir()
@@ -141,7 +141,7 @@ def _asked_meanwhile(plan: Plan, some: DataFile, whole: DataFile) -> tuple[Answe
 
 @contextmanager
 def _holding(plan: Plan, file: DataFile, settings: dict[str, int], resident: int) -> Iterator[Service]:
-    """A service that has a file's totals, so many buckets of them in Redis."""
+    """Run a service that holds a file's totals, with `resident` buckets in Redis."""
     with (
         daybook.data_directory(plan.folder) as data_dir,
         daybook.serving(data_dir, CsvFilePath=file.path, **settings) as service,
@@ -160,7 +160,7 @@ def wait_for_resident(service: Service, buckets: int) -> None:
 
 @contextmanager
 def _bare_route(plan: Plan, answer: bytes) -> Iterator[int]:
-    """Its port."""
+    """Run the bare route with a fixed answer; yield its port."""
     content, port = plan.folder / f"answer-{os.getpid()}", daybook.free_port()
     content.write_bytes(answer)
     server = subprocess.Popen([sys.executable, "-m", "benchmarks.programs.bare_route", str(content), str(port)])

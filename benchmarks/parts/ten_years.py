@@ -1,4 +1,4 @@
-"""`/stats` over one year, ten years and all years, of a service that holds ten years of 50 payment methods."""
+"""Measures `/stats` over one year, ten years and all years, with ten years of 50 payment methods."""
 
 import statistics
 import time
@@ -14,7 +14,7 @@ from benchmarks.results import Results
 _ROWS = 1_000_000
 _ASKED = 5
 _SLACK = 1.2
-"""A measured ratio of equal times is not 1.00."""
+"""Allowed ratio, because the measured ratio of equal times is not exactly 1."""
 
 
 def run(plan: Plan, results: Results) -> None:
@@ -38,7 +38,7 @@ def _tell(plan: Plan, results: Results, name: str, year: float, ten: float, ever
 
 
 def _seconds(service: Service) -> tuple[float, float, float]:
-    """Medians; no range is asked twice."""
+    """Return the median seconds for one year, ten years and all years. No range is asked twice."""
     first, last = TEN_YEARS.first_day, TEN_YEARS.first_day + timedelta(days=TEN_YEARS.days - 1)
     years = [path_of(date(2016 + number, 1, 1), date(2016 + number, 12, 31)) for number in range(_ASKED)]
     decades = [path_of(first - timedelta(days=number), last) for number in range(1, _ASKED + 1)]

@@ -1,1 +1,1 @@
-"""Other ways to the same totals, each a program of its own: `python -m benchmarks.peers.NAME FILE FOLDER`."""
+"""Other systems that compute the same totals, each a program: `python -m benchmarks.peers.NAME FILE FOLDER`."""

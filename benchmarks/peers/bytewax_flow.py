@@ -1,4 +1,4 @@
-"""Bytewax: lines in batches, a Decimal each, reduced by key in one worker; no recovery store."""
+"""Bytewax: reads lines in batches and reduces Decimals by key in one worker, without a recovery store."""
 
 from collections.abc import Iterable
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""DuckDB: one grouped query over the file into a table of a database file."""
+"""DuckDB: runs one grouped query over the file into a table of a database file."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The way of the system that Daybook replaces: one row at a time through a Redis list into Redis hashes.
+"""The method of the system that Daybook replaces: one row at a time through a Redis list into Redis hashes.
 
-An importer pushes each row as JSON, an aggregator pops one (`BRPOP`) and adds it (`HINCRBYFLOAT`), both on
-one event loop, on the same embedded server, whose append-only file is synced every second.
+An importer pushes each row as JSON. An aggregator pops a row (`BRPOP`) and adds it (`HINCRBYFLOAT`). Both run on one
+event loop, with the embedded server of Daybook, whose append-only file is synced every second.
 """
 
 import asyncio

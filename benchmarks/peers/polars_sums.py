@@ -1,12 +1,12 @@
-"""One `scan_csv().group_by().sum()`, nothing kept. A third word `decimal` reads amounts as decimals."""
+"""Polars: runs one `scan_csv().group_by().sum()` and keeps nothing. With a third word `decimal` it reads decimals."""
 
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import polars as pl
+from benchmarks.peers.program import Row, package, run
 
-from benchmarks.peers.program import Row, run
+pl = package("polars")
 
 
 def sums(file: Path, _: Path) -> Iterable[Row]:

@@ -1,4 +1,4 @@
-"""What all peers share: their words, their clock, their answer."""
+"""The common part of all peers: command line, clock and answer."""
 
 import importlib
 import json
@@ -12,11 +12,11 @@ NOT_INSTALLED = 3
 """Exit code of a peer whose package is missing."""
 
 Row = tuple[str, str, str, str]
-"""Day, `deposit` or `withdrawal`, payment method, and the amount as the peer tells it."""
+"""Day, `deposit` or `withdrawal`, payment method, and the amount as the peer's text."""
 
 
 def package(name: str) -> Any:
-    """A package that need not be installed; ends the program with `NOT_INSTALLED` when it is not."""
+    """Import a package. Ends the program with `NOT_INSTALLED` when it is not installed."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
@@ -24,9 +24,9 @@ def package(name: str) -> Any:
 
 
 def run(work: Callable[[Path, Path], Iterable[Row]], version: str) -> None:
-    """Do the work on the file and the empty folder that the command line names, and print time and totals.
+    """Run the work on the file and the empty folder in the command line, and print time and totals.
 
-    The time is the work's alone: the interpreter and the peer's packages are loaded before.
+    The time is that of the work. The interpreter and the peer's packages are loaded before.
     """
     file, folder = (Path(word) for word in sys.argv[1:3])
     begun = time.perf_counter()

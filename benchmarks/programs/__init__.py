@@ -1,1 +1,1 @@
-"""Programs that the parts start: a load, a producer, a bare route, an import that is watched."""
+"""Programs that the parts start: a load client, a producer, a bare route, and measured imports."""

@@ -1,4 +1,4 @@
-"""A FastAPI route that returns given bytes, under uvicorn as Daybook runs it: `bare_route FILE PORT`."""
+"""A FastAPI route that returns the bytes of a file, under uvicorn with Daybook's options: `bare_route FILE PORT`."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,10 @@
 """Asks for paths over and over on keep-alive connections, in a process of its own.
 
-`python -m benchmarks.programs.load PORT PATHS CONNECTIONS SECONDS RATE`: PATHS is a file with one path a line, taken in
-turn. RATE is requests a second over all connections, each timed from the moment it was due, so that a stall
-counts for all who wait; 0 asks again as soon as the answer is there. Ends early when standard input does.
-Prints JSON: for each answer when it was due, by the system's monotonic clock, and how long it took, in seconds.
+`python -m benchmarks.programs.load PORT PATHS CONNECTIONS SECONDS RATE`: PATHS is a file with one path per line, asked
+in turn. RATE is the number of requests a second over all connections. Each request is timed from the moment when it was
+due, so that a stall counts for all requests that wait. With RATE 0 a connection asks again when its answer arrives. The
+program ends early when standard input ends. It prints JSON: for each answer the due time of its request, by the
+system's monotonic clock, and the time until the answer, in seconds.
 """
 
 import asyncio
@@ -19,18 +20,18 @@ import uvloop
 
 _STALL_SECONDS = 30.0
 _STEP_SECONDS = 0.05
-"""Until the first request, so that all connections are open."""
+"""Time until the first request, so that all connections are open."""
 
 
 class Wanted(NamedTuple):
     requests: Iterator[bytes]
     until: float
     pause: float
-    """Between the moments at which one connection's requests are due; 0: as soon as the last is answered."""
+    """Seconds between the due times of one connection's requests; 0 asks again when the answer arrives."""
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time; `done` tells when the time is over or the server let go."""
+    """Sends one request at a time. `done` is set when the time is over or the server closes the connection."""
 
     def __init__(self, wanted: Wanted, first_due: float, answers: list[tuple[float, float]]) -> None:
         self._wanted, self._due, self._answers = wanted, first_due, answers
@@ -88,7 +89,7 @@ class Connection(asyncio.Protocol):
 
 
 def _length_of(answer: bytearray) -> int | None:
-    """Bytes of the whole answer; None while its head is not there."""
+    """Return the length of the whole answer in bytes; None while its head is incomplete."""
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         return None

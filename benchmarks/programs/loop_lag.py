@@ -1,8 +1,8 @@
-"""`daybook import` of a file in this process, with a watch on its event loop; prints JSON as its last line.
+"""Runs `daybook import` of a file in this process and watches its event loop; prints JSON as its last line.
 
-A task ticks every millisecond; how much later a tick comes is how long the loop was not free. Of that the
-loop's thread may have worked, or waited for a processor or for the interpreter's lock: its processor time
-tells. A thread notes what the loop's thread was doing when a tick was late.
+A task ticks every millisecond. The delay of a tick is the time for which the loop was not free. In that time the loop's
+thread worked, or it waited for a processor or for the interpreter's lock. Its processor time shows which. Another
+thread notes the call of the loop's thread when a tick is late.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _LATE_SECONDS = 0.008
 class Gap(NamedTuple):
     seconds: float
     own_seconds: float
-    """Processor time of the loop's thread."""
+    """Processor time of the loop's thread within the gap."""
     end: float
 
 
@@ -53,19 +53,19 @@ class LoopWatch:
         self._closed.set()
 
     def where(self, gap: Gap) -> str:
-        """Where the loop's thread was last seen within a gap."""
+        """Return the call in which the loop's thread was last seen within a gap."""
         seen = [place for at, place in self._places if gap.end - gap.seconds <= at <= gap.end]
         return f"in `{seen[-1]}`" if seen else "place not seen"
 
     def _look(self) -> None:
         while not self._closed.wait(_TICK_SECONDS * 5):
             if time.perf_counter() - self._ticked > _LATE_SECONDS:
-                frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to it
+                frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - documented in spite of its name
                 self._places.append((time.perf_counter(), _place(frame)))
 
 
 def _place(frame: FrameType | None) -> str:
-    """The innermost call and the innermost one of Daybook's, as `file:function`."""
+    """Return the innermost call and the innermost call of Daybook, as `file:function`."""
     names: list[str] = []
     while frame is not None and len(names) < 2:
         path = Path(frame.f_code.co_filename)

@@ -1,6 +1,6 @@
-"""Another producer: pushes a file's rows as JSON, one transaction an element: `producer FILE SOCKET QUEUE`.
+"""Another producer: pushes a file's rows as JSON, one transaction in each element: `producer FILE SOCKET QUEUE`.
 
-Everything is put into words first; it says `ready`, waits for a line, and pushes as fast as the server takes it.
+It makes all commands first, prints `ready`, waits for a line, and then pushes as fast as the server accepts.
 """
 
 import csv

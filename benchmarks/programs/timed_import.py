@@ -1,6 +1,6 @@
-"""`daybook import` of files in this process: `timed_import FILE...`; its last line tells the seconds of the work.
+"""Runs `daybook import` of files in this process: `timed_import FILE...`. Its last line holds the seconds of the work.
 
-As with the peers the clock starts when interpreter and packages are loaded; it stops when all is committed, dumped
+The clock starts when interpreter and packages are loaded, as with the peers. It stops when all is committed and dumped
 and the embedded server has ended.
 """
 

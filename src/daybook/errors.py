@@ -34,7 +34,7 @@ class RecoveringError(StoreUnavailableError):
 
 
 class BusyError(DaybookError):
-    """More is asked than is answered at a time, or within the time."""
+    """Too many answers are in the making, or one takes too long."""
 
     status = 503
 

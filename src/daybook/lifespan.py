@@ -147,6 +147,8 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
             found = {f"task {name}": reason for name, reason in supervisor.down.items()}
             if lane.waiting_for:
                 found["lane"] = lane.waiting_for
+            if lane.problem:
+                found["queue"] = lane.problem
             if supervisor.stop.is_set():
                 found["service"] = "shutting down"
             return found

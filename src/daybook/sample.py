@@ -14,9 +14,15 @@ from decimal import Context, Decimal
 from pathlib import Path
 from typing import BinaryIO
 
-import polars as pl
+import numpy as np
+from numpy.typing import NDArray
 
 from daybook.domain.transaction import TransactionType
+
+Whole = NDArray[np.uint64]
+"""Whole numbers, one for each row at hand; all arithmetic on them is modulo 2^64."""
+Text = NDArray[np.bytes_]
+"""One field of each row at hand."""
 
 HEADER = b"timestamp,type,payment_method,amount,sleep_ms\n"
 CHUNK_ROWS = 250_000
@@ -26,7 +32,10 @@ MAX_METHODS = 1_000_000
 MAX_SECONDS = 1e9
 
 _FIRST_METHODS = ("apple_pay", "crypto", "paypal", "visa", "wire")
+_TYPES = np.array([kind.value for kind in TransactionType], np.bytes_)
 _LEAST_CENTS, _MOST_CENTS = 500, 200_000
+_WHOLE_AMOUNTS = np.arange(_MOST_CENTS // 100 + 1).astype(np.bytes_)
+_FRACTIONS = np.array([f".{cents // 10}" if cents % 10 == 0 else f".{cents:02d}" for cents in range(100)], np.bytes_)
 _DAY_SECONDS = 86_400
 _KNOTS = 1024
 _STEPS = 1 << 20
@@ -77,24 +86,31 @@ class SampleSpec:
         return round(self.rows * self.bad_rows)
 
 
-def write_sample(spec: SampleSpec, path: Path, *, on_rows: Callable[[int], None] | None = None) -> None:
+def write_sample(
+    spec: SampleSpec, path: Path, *, on_rows: Callable[[int], None] | None = None, chunk_rows: int = CHUNK_ROWS
+) -> None:
     """Write the file, as gzip when its name ends in `.gz`; what stood there is overwritten. Blocks.
 
-    The content depends on `spec` alone: any machine, Python and polars gives the same bytes (what gzip
-    makes of them depends on the zlib at hand). Memory holds one chunk of rows. `on_rows` is
+    The content depends on `spec` alone: any machine, Python and NumPy gives the same bytes (what gzip
+    makes of them depends on the zlib at hand). Memory holds one chunk of `chunk_rows` rows. `on_rows` is
     called after each chunk with the number of rows written so far.
     Raises ValueError for a spec that makes no sense, before the file is touched; an OSError passes through.
     """
     spec.check()
-    fields, fault = _fields(spec), _fault(spec)
+    knots, methods = _knots(spec), _method_names(spec.methods)
     with _opened(path) as out:
         out.write(HEADER)
-        for start in range(0, spec.rows, CHUNK_ROWS):
-            end = min(start + CHUNK_ROWS, spec.rows)
-            numbers = pl.select(pl.int_range(start, end, dtype=pl.UInt64).alias("row"))
-            faults = numbers.select(fault.alias("fault")).to_series()
-            text = numbers.select(**fields).write_csv(include_header=False, quote_style="never")
-            out.write(_spoil(text.encode(), faults))
+        for start in range(0, spec.rows, chunk_rows):
+            end = min(start + chunk_rows, spec.rows)
+            row = np.arange(start, end, dtype=np.uint64)
+            text = _lines(
+                _timestamp(spec, row, knots),
+                _choice(spec, "type", row, _TYPES),
+                _choice(spec, "payment_method", row, methods),
+                _amount(spec, row),
+                _sleep_ms(spec, row),
+            )
+            out.write(_spoil(spec, row, text))
             if on_rows is not None:
                 on_rows(end)
 
@@ -109,61 +125,51 @@ def _opened(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
             yield raw
 
 
-def _spoil(text: bytes, faults: pl.Series) -> bytes:
+def _lines(*fields: Text) -> bytes:
+    """The rows as lines, without the NUL bytes that fill short texts up to their column's width."""
+    parts = [part for field in fields for part in (field, b",")]
+    parts[-1] = b"\n"
+    return np.rec.fromarrays(np.broadcast_arrays(*parts)).tobytes().translate(None, b"\0")
+
+
+def _spoil(spec: SampleSpec, row: Whole, text: bytes) -> bytes:
     """The lines with each bad row's fault put in."""
-    if faults.null_count() == faults.len():
+    bad = row[_marked(spec, "bad", row, spec.faulty_rows)]
+    if not bad.size:
         return text
     lines = text.split(b"\n")
-    for index in faults.is_not_null().arg_true():
-        spoil = FAULTS[faults[index] % len(FAULTS)]
-        lines[index] = b",".join(spoil(lines[index].split(b",")))
+    kinds = _stretch(spec, bad, spec.faulty_rows) % len(FAULTS)
+    for index, kind in zip((bad - row[0]).tolist(), kinds.tolist(), strict=True):
+        lines[index] = b",".join(FAULTS[kind](lines[index].split(b",")))
     return b"\n".join(lines)
 
 
-def _fields(spec: SampleSpec) -> dict[str, pl.Expr]:
-    return {
-        "timestamp": _timestamp(spec),
-        "type": _choice(spec, "type", [kind.value for kind in TransactionType]),
-        "payment_method": _choice(spec, "payment_method", _method_names(spec.methods)),
-        "amount": _amount(spec),
-        "sleep_ms": _sleep_ms(spec),
-    }
-
-
-def _method_names(count: int) -> list[str]:
+def _method_names(count: int) -> Text:
     first = _FIRST_METHODS[:count]
-    return [*first, *(f"method_{number:03d}" for number in range(len(first) + 1, count + 1))]
+    return np.array([*first, *(f"method_{number:03d}" for number in range(len(first) + 1, count + 1))], np.bytes_)
 
 
-def _timestamp(spec: SampleSpec) -> pl.Expr:
-    days = pl.Series([spec.first_day]).cast(pl.Int32) + pl.int_range(spec.days, dtype=pl.Int32, eager=True)
-    times = (pl.int_range(_DAY_SECONDS, eager=True) * 10**9).cast(pl.Time).dt.to_string("T%H:%M:%S")
-    second = _second(spec)
-    return pl.concat_str(
-        pl.lit(days.cast(pl.Date).cast(pl.String)).gather(second // _whole(_DAY_SECONDS)),
-        pl.lit(times).gather(second % _whole(_DAY_SECONDS)),
-    )
+def _timestamp(spec: SampleSpec, row: Whole, knots: Whole) -> Text:
+    moment = np.datetime64(spec.first_day, "s") + _second(spec, row, knots).astype("m8[s]")
+    return moment.astype("S19")
 
 
-def _second(spec: SampleSpec) -> pl.Expr:
+def _second(spec: SampleSpec, row: Whole, knots: Whole) -> Whole:
     """Seconds since the first day began: the clock's on time, any before the clock's when late."""
-    row, late = pl.col("row"), _mark(spec, "late", spec.late_rows)
-    now, then = _clock(spec, row), _clock(spec, row + _whole(1))
-    room = pl.when(late.is_null()).then(then - now).otherwise(now)
-    moment = _draw(spec, "timestamp", row, pl.max_horizontal(room, _whole(1)))
-    return pl.when(late.is_null()).then(now + moment).otherwise(moment)
+    late = _marked(spec, "late", row, spec.late_rows)
+    now, then = _clock(spec, row, knots), _clock(spec, row + 1, knots)
+    return _between(spec, "timestamp", row, np.where(late, 0, now), np.where(late, now, then))
 
 
-def _clock(spec: SampleSpec, row: pl.Expr) -> pl.Expr:
+def _clock(spec: SampleSpec, row: Whole, knots: Whole) -> Whole:
     """How far, in seconds, the rows on time have come by a row; straight between the knots."""
-    progress = row * _whole(_KNOTS * _STEPS) // _whole(max(spec.rows, 1))
-    knot, step = progress // _whole(_STEPS), progress % _whole(_STEPS)
-    knots = pl.lit(_knots(spec))
-    before, after = knots.gather(knot), knots.gather(knot + _whole(1))
-    return before + (after - before) * step // _whole(_STEPS)
+    progress = row * (_KNOTS * _STEPS) // spec.rows
+    knot, step = progress // _STEPS, progress % _STEPS
+    before, after = knots[knot], knots[knot + 1]
+    return before + (after - before) * step // _STEPS
 
 
-def _knots(spec: SampleSpec) -> pl.Series:
+def _knots(spec: SampleSpec) -> Whole:
     """The clock's seconds at each 1024th of the rows.
 
     With a share s of late rows, each at any time before the clock, the days get equally many rows when the
@@ -174,75 +180,73 @@ def _knots(spec: SampleSpec) -> pl.Series:
     parts = [context.divide(Decimal(knot), Decimal(_KNOTS)) for knot in range(_KNOTS + 1)]
     ways = [context.power(part, exponent) if exponent else Decimal(1) for part in parts]
     seconds = [int(context.quantize(context.multiply(way, whole_way), _FINEST)) for way in ways]
-    return pl.Series([*seconds, seconds[-1]], dtype=pl.UInt64)
+    return np.array([*seconds, seconds[-1]], dtype=np.uint64)
 
 
-def _amount(spec: SampleSpec) -> pl.Expr:
+def _amount(spec: SampleSpec, row: Whole) -> Text:
     """Two decimals, or one when the second is 0."""
-    cents = _whole(_LEAST_CENTS) + _draw(spec, "amount", pl.col("row"), _whole(_MOST_CENTS - _LEAST_CENTS + 1))
-    decimals = [f".{cent // 10}" if cent % 10 == 0 else f".{cent:02d}" for cent in range(100)]
-    return pl.concat_str(
-        (cents // _whole(100)).cast(pl.String), pl.lit(pl.Series(decimals)).gather(cents % _whole(100))
-    )
+    cents = _LEAST_CENTS + _draw(spec, "amount", row) % (_MOST_CENTS - _LEAST_CENTS + 1)
+    return np.strings.add(_WHOLE_AMOUNTS[cents // 100], _FRACTIONS[cents % 100])
 
 
-def _sleep_ms(spec: SampleSpec) -> pl.Expr:
+def _sleep_ms(spec: SampleSpec, row: Whole) -> Text:
     """The time between two cuts; each row has one cut in its equal part of the whole time, the first at 0."""
-    total, rows = round(spec.seconds * 1000), max(spec.rows, 1)
+    total, rows = round(spec.seconds * 1000), spec.rows
 
-    def cut(row: pl.Expr) -> pl.Expr:
-        start, end = _part(row, total, rows), _part(row + _whole(1), total, rows)
-        drawn = start + _draw(spec, "sleep_ms", row, pl.max_horizontal(end - start, _whole(1)))
-        return pl.when(row == _whole(0)).then(_whole(0)).when(row == _whole(rows)).then(_whole(total)).otherwise(drawn)
+    def cut(row: Whole) -> Whole:
+        drawn = _between(spec, "sleep_ms", row, _part(row, total, rows), _part(row + 1, total, rows))
+        return np.where(row == 0, 0, np.where(row == rows, total, drawn))
 
-    return cut(pl.col("row") + _whole(1)) - cut(pl.col("row"))
-
-
-def _fault(spec: SampleSpec) -> pl.Expr:
-    """Which bad row of the file a row is, from 0; null for a good one."""
-    return _mark(spec, "bad", spec.faulty_rows)
+    return (cut(row + 1) - cut(row)).astype(np.bytes_)
 
 
-def _mark(spec: SampleSpec, name: str, count: int) -> pl.Expr:
-    """Marks exactly `count` rows: one in each of as many equal stretches. The stretch's number, else null."""
+def _marked(spec: SampleSpec, name: str, row: Whole, count: int) -> NDArray[np.bool_]:
+    """Marks exactly `count` rows of the file: one in each of as many equal stretches."""
     if count == 0:
-        return pl.lit(None, dtype=pl.UInt64)
-    row, rows = pl.col("row"), spec.rows
-    stretch = ((row + _whole(1)) * _whole(count) - _whole(1)) // _whole(rows)
-    start, end = _part(stretch, rows, count), _part(stretch + _whole(1), rows, count)
-    return pl.when(row == start + _draw(spec, name, stretch, end - start)).then(stretch)
+        return np.zeros(row.shape, dtype=np.bool_)
+    stretch = _stretch(spec, row, count)
+    start, end = _part(stretch, spec.rows, count), _part(stretch + 1, spec.rows, count)
+    marked: NDArray[np.bool_] = row == _between(spec, name, stretch, start, end)
+    return marked
 
 
-def _part(number: pl.Expr, total: int, parts: int) -> pl.Expr:
+def _stretch(spec: SampleSpec, row: Whole, count: int) -> Whole:
+    """The stretch that a row is in, from 0, when the file is cut into `count` equal ones."""
+    return ((row + 1) * count - 1) // spec.rows
+
+
+def _part(number: Whole, total: int, parts: int) -> Whole:
     """Where a part begins when `total` is cut into equal whole `parts`; no step exceeds 64 bits."""
     size, rest = divmod(total, parts)
-    return number * _whole(size) + number * _whole(rest) // _whole(parts)
+    return number * size + number * rest // parts
 
 
-def _choice(spec: SampleSpec, name: str, texts: list[str]) -> pl.Expr:
-    return pl.lit(pl.Series(texts)).gather(_draw(spec, name, pl.col("row"), _whole(len(texts))))
+def _choice(spec: SampleSpec, name: str, row: Whole, texts: Text) -> Text:
+    return texts[_draw(spec, name, row) % texts.size]
 
 
-def _draw(spec: SampleSpec, name: str, counter: pl.Expr, below: pl.Expr) -> pl.Expr:
-    """A whole number from 0 to under `below`, fixed by the seed, the name and the counter."""
+def _between(spec: SampleSpec, name: str, counter: Whole, start: Whole, end: Whole) -> Whole:
+    """A whole number drawn from `start` to under `end`; `start` where nothing is between."""
+    drawn: Whole = start + _draw(spec, name, counter) % np.maximum(end - start, 1)
+    return drawn
+
+
+def _draw(spec: SampleSpec, name: str, counter: Whole) -> Whole:
+    """Any whole number of 64 bits, fixed by the seed, the name and the counter."""
     key = hashlib.blake2b(f"{spec.seed}/{name}".encode(), digest_size=8).digest()
-    return _hash(counter, int.from_bytes(key, "big")) % below
+    return _hash(counter, int.from_bytes(key, "big"))
 
 
-def _hash(counter: pl.Expr, key: int) -> pl.Expr:
+def _hash(counter: Whole, key: int) -> Whole:
     """Mixes 64 bits: two rounds of folding the upper half into the lower and an odd factor, modulo 2^64.
 
     The factors are the fractions of the square roots of 2, 3 and 5 in 64 bits, made odd.
     """
-    half = _whole(1 << 32)
-    mixed = counter * _whole(0x6A09E667F3BCC909) + _whole(key)
-    mixed = (mixed ^ (mixed // half)) * _whole(0xBB67AE8584CAA73B)
-    mixed = (mixed ^ (mixed // half)) * _whole(0x3C6EF372FE94F82B)
+    half = 1 << 32
+    mixed = counter * 0x6A09E667F3BCC909 + key
+    mixed = (mixed ^ (mixed // half)) * 0xBB67AE8584CAA73B
+    mixed = (mixed ^ (mixed // half)) * 0x3C6EF372FE94F82B
     return mixed ^ (mixed // half)
-
-
-def _whole(number: int) -> pl.Expr:
-    return pl.lit(number, dtype=pl.UInt64)
 
 
 def _demand(fulfilled: bool, otherwise: str) -> None:

@@ -582,7 +582,7 @@ class TestLateMessages:
         await gate.held()
         await arrives(proxy, hold)
         gate.release()
-        with pytest.raises(StoreUnavailableError, match="given up"):
+        with pytest.raises(StoreUnavailableError, match="arrived late"):
             await writing
         await archive.write(THIRD)
         assert await content(archive) == merged(FIRST, SECOND, THIRD)

@@ -199,7 +199,7 @@ def test_verify_when_another_file_took_the_path(daybook: Commands, tmp_path: Pat
     daybook.run("import", file)
     told = daybook.run("verify").output
     assert f"{file}: recomputed: 20 rows" in told
-    assert f"{file}: another file by now" in told
+    assert f"{file}: another file now" in told
     assert "10 transactions of other sources were not recomputed" in told
     generated(file, rows=10, seed=1)  # the first one again
     assert f"{file}: recomputed: 10 rows" in daybook.run("verify").output

@@ -148,7 +148,7 @@ async def test_corrected_rows_count_once_and_are_linked(server: EmbeddedValkey, 
         source = await source_of(parts, again)
         assert (source.applied_rows, source.rejected_rows) == (0, 5)
         assert (await rejects_of(parts, again))[0].reason == (
-            f"line 2 of source {first} is corrected already: by line 2 of source {fixed_id}"
+            f"line 2 of source {first} is already corrected by line 2 of source {fixed_id}"
         )
         assert (await exported(parts, first)).count("\n") == 1
         assert (await exported(parts, source.id)).count("\n") == 1
@@ -365,7 +365,7 @@ async def test_a_correction_is_never_corrected_itself(server: EmbeddedValkey, tm
         assert list(csv.DictReader(io.StringIO(await exported(parts, source.id), newline=""))) == []
         await add(parts, write_corrections(other, source.id, ("visa", 7, 2)))
         assert (await rejects_of(parts, other))[0].reason == (
-            f"source {source.id} holds corrections itself: name the row that they were to correct"
+            f"source {source.id} holds corrections itself: name the row that they correct"
         )
         better = tmp_path / "better.csv"
         better.write_text(repaired(await exported(parts, first)))

@@ -80,7 +80,7 @@ async def test_a_commit_while_an_answer_is_made_asks_for_another_one(parts: Part
     after = asyncio.create_task(answers.answer("q", maker))
     await settle()
     maker.may_end.set()
-    assert await asyncio.gather(before, after) == [b"1", b"2"]
+    assert (await before, await after) == (b"1", b"2")
 
 
 async def test_who_goes_away_ends_its_own_waiting_only(parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""What tests ask of an archive."""
+"""Reads buckets of an archive for comparison."""
 
 from collections.abc import Mapping
 
@@ -6,5 +6,5 @@ from daybook.domain.bucket import Bucket, BucketState, HeldBucket
 
 
 def states(found: Mapping[Bucket, HeldBucket]) -> dict[Bucket, BucketState]:
-    """Without the time of writing."""
+    """Return the states of buckets, without the time of writing."""
     return {bucket: archived.state for bucket, archived in found.items()}

@@ -1,4 +1,4 @@
-"""Runs of `daybook`'s commands, as processes on one folder."""
+"""Runs the commands of `daybook` as processes on one folder."""
 
 import json
 import os
@@ -38,12 +38,12 @@ class Command:
         return self._log.read_text()
 
     def code(self) -> int:
-        """The exit code, once it has ended."""
+        """Wait until the command ends; return its exit code."""
         return wait_for_end(self.process)
 
 
 class Commands:
-    """Runs on one folder and DataDir, with settings of their own."""
+    """Starts commands that share one folder, one DataDir and `settings`."""
 
     def __init__(self, spawner: Spawner, folder: Path) -> None:
         self._spawner, self.folder = spawner, folder
@@ -73,7 +73,7 @@ class Commands:
         return command
 
     def interrupt(self, number: int, *words: object) -> Command:
-        """Send a signal in the middle of an import: some time after its first rows are counted."""
+        """Start an import and send it the signal `number` after its first rows are counted."""
         command = self.start(*words)
         counted = -1
 

@@ -1,7 +1,7 @@
-"""Arbitrary bytes as a CSV file on disk: the reader and the sums must judge it as the reference does, row by row.
+"""Reads arbitrary bytes as a CSV file on disk, and compares the reader and the sums with a reference, row by row.
 
-An input is four option bytes and the file's content, in which a few control characters may stand for much text, so
-that small inputs reach the borders of blocks, lines and quoted records.
+An input is four option bytes and the file's content. In the content a few control characters may stand for much text,
+so that small inputs reach the borders of blocks, lines and quoted records.
 """
 
 import gzip
@@ -39,11 +39,13 @@ Found = tuple[int, str, str]
 
 
 class Outcome(NamedTuple):
+    """The result of reading one file."""
+
     sums: Sums
     rejects: list[Found]
     rows: int
     size: int
-    """Bytes that were judged, header included."""
+    """Bytes that were read, header included."""
 
 
 class Hell(NamedTuple):
@@ -53,22 +55,24 @@ class Hell(NamedTuple):
     complete: bool
     packed: bool
     still: bool
-    """Nobody has written to the file for long."""
+    """True when the file was last changed long ago."""
     grows_at: int | None
-    """Only so many bytes of the file are there at first."""
+    """Bytes of the file that exist at first; None for all."""
     reopened: bool
-    """The reader is closed after every block, and another one goes on."""
+    """True when the reader is closed after every block and another one goes on."""
     paced: bool
-    """Blocks are cut where rows ask for a pause."""
+    """True when blocks are cut where rows ask for a pause."""
     block_bytes: int
     limits: Limits
 
     @property
     def final(self) -> bool:
+        """True when a last line without a line end counts."""
         return self.complete or self.packed
 
 
 def take_apart(data: bytes) -> Hell:
+    """Return the options and the content of an input."""
     first, second, third, fourth = data[:OPTION_BYTES].ljust(OPTION_BYTES, b"\0")
     rest, grows = data[OPTION_BYTES:], bool(first & _GROWING)
     return Hell(
@@ -85,10 +89,10 @@ def take_apart(data: bytes) -> Hell:
 
 
 def spelled_out(short: bytes) -> bytes:
-    """Control characters 1 to 4, each with the byte behind it, as what they stand for.
+    """Expand control characters 1 to 4, each together with the byte after it.
 
-    1: the line goes on to about 64 KiB, 2: the content to a multiple of 1 MiB, 3: the last line is repeated,
-    4: the line goes on to about 1 MiB; the byte says by how much before or after, or how often.
+    1 fills the line to about 64 KiB, 2 the content to about a multiple of 1 MiB, 4 the line to about 1 MiB. The byte
+    minus 128 is the distance from that size. 3 repeats the last line as often as the byte says.
     """
     content = bytearray()
     position = 0
@@ -109,7 +113,10 @@ def spelled_out(short: bytes) -> bytes:
 
 
 def check_csv(data: bytes, folder: Path) -> Outcome | None:
-    """Raises AssertionError where the two disagree; what they agree on, None for a file without a usable header."""
+    """Return the outcome for an input, None for a file without a usable header.
+
+    Raises AssertionError when Daybook and the reference disagree.
+    """
     hell = take_apart(data)
     expected = reference(hell)
     found = _read(folder / "hell.csv", hell)
@@ -121,7 +128,7 @@ def check_csv(data: bytes, folder: Path) -> Outcome | None:
 
 
 def reference(hell: Hell) -> Outcome | None:
-    """Record after record."""
+    """Return the outcome by the reference, which reads record after record."""
     header = _header(hell)
     if header is None:
         return None
@@ -152,7 +159,7 @@ def _header(hell: Hell) -> Header | None:
 
 
 def _records(content: bytes, *, final: bool, still: bool) -> Iterator[Record]:
-    """As `records`, with overlong lines as one record each, which also end whatever stood open before them."""
+    """Yield what `records` yields, and each overlong line as one record. An overlong line ends an open quote."""
     begin = 0
     for start, end in _overlong(content, final=final):
         yield from records(content[begin:start], final=True)
@@ -169,7 +176,7 @@ def _records(content: bytes, *, final: bool, still: bool) -> Iterator[Record]:
 
 
 def _overlong(content: bytes, *, final: bool) -> Iterator[tuple[int, int | None]]:
-    """Where lines begin and end that are too long to be held; None: the end is not there."""
+    """Yield begin and end of each overlong line; None as end when the line has no end yet."""
     start = 0
     while start < len(content):
         end = content.find(b"\n", start) + 1
@@ -179,7 +186,7 @@ def _overlong(content: bytes, *, final: bool) -> Iterator[tuple[int, int | None]
 
 
 class _Reading:
-    """What the service makes of one file, block by block."""
+    """Reads one file as the service does, block by block."""
 
     def __init__(self, path: Path, hell: Hell) -> None:
         self._path, self._hell = path, hell

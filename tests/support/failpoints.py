@@ -1,9 +1,9 @@
-"""The failpoints of the package (`daybook.failpoints`), by the part of a life that passes them."""
+"""The failpoints of the package (`daybook.failpoints`), grouped by the code that reaches them."""
 
 from daybook.stores.connection import SCRIPTS as _SCRIPT_NAMES
 
 SCRIPTS = tuple(f"redis.{script}.{moment}" for script in _SCRIPT_NAMES for moment in ("before", "after"))
-"""Before a script is sent, and after its answer has come."""
+"""The points before a script is sent and after its answer arrived."""
 SQLITE = (
     "sqlite.open.begun", "sqlite.open.raised", "sqlite.open.committed", "sqlite.write.begun", "sqlite.write.buckets",
     "sqlite.write.sources", "sqlite.write.rejects", "sqlite.write.restatements", "sqlite.write.committed",
@@ -16,4 +16,4 @@ MONGO = (
 )  # fmt: skip
 FILES = ("file.identified", "file.opened", "file.header", "file.block", "file.summed", "file.encoded", "file.end")
 SERVER = ("server.spawned", "server.recorded")
-"""Of the embedded server."""
+"""The points in the start of the embedded server."""

@@ -7,10 +7,10 @@ from support.csv_from_hell import check_csv
 from support.queue_from_hell import check_batch, check_elements, check_json, check_sealed
 
 KEPT = Path(__file__).parents[1] / "data" / "hell"
-"""A folder for each check: what it begins with, and every input that it once failed on."""
+"""A folder for each check: its first inputs, and every input on which it failed once."""
 
 Check = Callable[[bytes, Path], object]
-"""Takes an input and an empty folder for files; raises on what must not be."""
+"""Takes an input and an empty folder for files. Raises when Daybook is wrong."""
 
 CHECKS: dict[str, Check] = {
     "csv": check_csv,

@@ -1,4 +1,4 @@
-"""Reads a Markdown page: its code, its links, the anchors of its headings, each with its line number."""
+"""Reads a Markdown page: its code and links with their line numbers, and the anchors of its headings."""
 
 import re
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ class Code(NamedTuple):
     line: int
     text: str
     in_block: bool
-    """It is a line of a fenced block, without its comment; else a span in backticks."""
+    """True for a line of a fenced block, without its comment; False for a span in backticks."""
 
 
 class Link(NamedTuple):
     line: int
     path: str
-    """As the page gives it; empty for a place on the page itself."""
+    """The path as written on the page; empty for a link within the page."""
     anchor: str
 
 
@@ -34,7 +34,7 @@ class Page:
             yield from (Code(number, text, in_block) for text in texts)
 
     def links(self) -> Iterator[Link]:
-        """Links that lead out of the repository are left out."""
+        """Yield all links that stay inside the repository."""
         for number, line, in_block in self._lines():
             for target in () if in_block else _LINK.findall(line):
                 if not re.match(r"[a-z]+:", target):
@@ -42,7 +42,7 @@ class Page:
                     yield Link(number, path, anchor)
 
     def anchors(self) -> set[str]:
-        """The names that GitHub gives to the headings."""
+        """Return the anchors that GitHub gives to the headings."""
         found: list[str] = []
         for _, line, in_block in self._lines():
             if not in_block and re.match("#{1,6} ", line):

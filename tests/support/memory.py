@@ -1,4 +1,4 @@
-"""How much memory a service has taken at its most, its summing workers and its embedded server included."""
+"""Measures the largest memory of a service, of its summing workers and of its embedded server."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,11 @@ from support.service import Service, embedded_servers
 
 
 class Peak(NamedTuple):
-    """In MiB, since each process began."""
+    """Largest resident memory in MiB, since each process began."""
 
     service: int
     workers: int
-    """All summing workers that live together."""
+    """Sum over the running summing workers."""
     server: int
 
     @property

@@ -1,4 +1,4 @@
-"""MongoDB servers for tests, each a process of its own, and a proxy that loses messages on the way to one."""
+"""MongoDB servers for tests, each a process of its own, and a proxy that loses messages."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @contextmanager
 def secantus() -> Iterator[MongoServer]:
-    """SecantusDB, the wheel's pure server, on a free port and a folder that goes with it."""
+    """Run SecantusDB, the pure server of the wheel, on a free port and in a temporary folder."""
     program = Path(sys.executable).with_name("secantusd-py")
     with tempfile.TemporaryDirectory(prefix="daybook-secantus-") as folder:
         port = free_port()
@@ -53,7 +53,7 @@ def secantus() -> Iterator[MongoServer]:
 
 @contextmanager
 def mongod() -> Iterator[MongoServer]:
-    """A real server: the one that `DAYBOOK_TEST_MONGODB_URI` names, else `mongod` from PATH, else a skip."""
+    """Give a real server: the server that `DAYBOOK_TEST_MONGODB_URI` names, else `mongod` from PATH; else skip."""
     if uri := os.environ.get(EXTERNAL_URI_VARIABLE):
         host, port = pymongo.uri_parser.parse_uri(uri)["nodelist"][0]
         yield MongoServer(uri, host, port or 27017)
@@ -102,29 +102,31 @@ def _wait_until_it_answers(uri: str, process: subprocess.Popen[bytes], log_path:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """At once: nobody needs the files any more."""
+    """Kill the server; its files are no longer needed."""
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
 
 class Fate(Enum):
+    """The proxy's treatment of one command."""
+
     PASS = "pass"
     LOSE_REQUEST = "lose request"
-    """The connection breaks before the server gets the message."""
+    """The connection breaks before the server gets the command."""
     LOSE_REPLY = "lose reply"
-    """The server has done it, but the connection breaks before the client hears so."""
+    """The server executes the command, and the connection breaks before the reply reaches the client."""
 
 
 Decide = Callable[[str], Awaitable[Fate]]
-"""Called with the name of each command but the monitors' own; the message waits for the answer."""
+"""Takes the name of a command and returns its fate; the command waits for it. Monitoring commands always pass."""
 
 _UNHEARD = frozenset({"hello", "ismaster", "isMaster", "ping", "endSessions"})
 _HEADER_BYTES, _FIRST_NAME_AT = 16, 26
 
 
 class MongoProxy:
-    """An async context manager; `uri` leads through it."""
+    """A proxy in front of a server, as an async context manager. Clients connect to `uri`."""
 
     def __init__(self, server: MongoServer, decide: Decide) -> None:
         self._server = server
@@ -132,9 +134,9 @@ class MongoProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.uri = ""
         self.message_bytes = 0
-        """Of the message that is decided on."""
+        """Length of the message whose fate is being decided."""
         self.answered: list[str] = []
-        """Commands that the server has answered, whether or not anybody still waits for it."""
+        """Names of the commands that the server answered, even if the client no longer waits."""
 
     async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -220,7 +222,7 @@ class _Connection:
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
-    """One whole message; empty at the connection's end."""
+    """Read one whole message; return an empty one at the connection's end."""
     try:
         header = await reader.readexactly(_HEADER_BYTES)
         return header + await reader.readexactly(int.from_bytes(header[:4], "little") - _HEADER_BYTES)
@@ -229,6 +231,6 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
 
 
 def _command_name(message: bytes) -> str:
-    """Of an OP_MSG: its flags, the section's kind, the document's size and the first type go before it."""
+    """Return the name of the command in an OP_MSG. It follows the flags, the section's kind, the size and a type."""
     is_command = int.from_bytes(message[12:16], "little") == 2013
     return message[_FIRST_NAME_AT : message.index(0, _FIRST_NAME_AT)].decode() if is_command else "hello"

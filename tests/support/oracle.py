@@ -1,6 +1,6 @@
-"""What a file adds up to, found out the plainest way: one row after the other, `csv`, `re` and `Decimal`.
+"""Sums up a file in the plainest way: one row after the other, with `csv`, `re` and `Decimal`.
 
-It knows Daybook's contract, and none of its code.
+It knows Daybook's contract and uses none of its code.
 """
 
 import csv
@@ -16,22 +16,22 @@ COLUMNS = ["timestamp", "type", "payment_method", "amount", "sleep_ms"]
 TYPES = {"deposit": "deposits", "withdrawal": "withdrawals"}
 
 Data = dict[str, dict[str, dict[str, Decimal]]]
-"""Day → `deposits`/`withdrawals` → payment method → amount, both types for each day: `/stats`' `data`."""
+"""Day → `deposits`/`withdrawals` → payment method → amount, both types for each day; the `data` of `/stats`."""
 
 
 @dataclass
 class Truth:
-    """Of one file or of several together."""
+    """The exact totals and rejects of one file, or of several together."""
 
     data: Data = field(default_factory=dict)
     rows: int = 0
     rejects: dict[int, tuple[str, str]] = field(default_factory=dict)
-    """Line number → raw text and the field that is wrong."""
+    """Line number → raw text and the wrong field."""
 
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Day, `deposits` or `withdrawals`, and method → rows that count."""
+    """Day, `deposits` or `withdrawals`, and method → number of valid rows."""
     course: list[dict[str, Decimal]] = field(default_factory=lambda: [dict.fromkeys(TYPES.values(), Decimal(0))])
-    """`deposits` and `withdrawals` after so many rows that count, in the file's order."""
+    """The sums of `deposits` and `withdrawals` after each number of valid rows, in the file's order."""
 
     @property
     def applied(self) -> int:
@@ -48,7 +48,7 @@ class Truth:
 
 
 def truth_of(path: Path) -> Truth:
-    """Of a plain file whose records are one line each, under the header of the sample files."""
+    """Return the truth of a plain file with the header of the sample files and one record per line."""
     truth = Truth()
     lines = path.read_bytes().split(b"\n")
     assert lines[0].decode().split(",") == COLUMNS
@@ -84,7 +84,7 @@ def _add(truth: Truth, line: bytes) -> str:
 
 
 def merged(truths: Iterable[Truth]) -> Data:
-    """What several files add up to."""
+    """Return the totals of several files together."""
     whole = Truth()
     for truth in truths:
         for day, types in truth.data.items():

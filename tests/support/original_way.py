@@ -1,7 +1,7 @@
-"""The way of the system that Daybook replaces, as a control: it must lose rows where Daybook must not.
+"""The method of the system that Daybook replaces, as a control: it must lose rows where Daybook must not.
 
-`python original_way.py fill HOST PORT FILE` pushes each row of a file as JSON;
-`python original_way.py work HOST PORT` pops a row and adds its amount, one after the other, for ever.
+`python original_way.py fill HOST PORT FILE` pushes each row of a file as JSON.
+`python original_way.py work HOST PORT` pops rows and adds their amounts, one after the other, without end.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Redis and MongoDB outside the service, that go away and come back on the same port with the same data."""
+"""Redis and MongoDB outside the service. They stop and start again on the same port with the same data."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from support.service import Setting, until, wait_for_end
 
 
 class OutsideServer:
-    """One server on one folder and port; not running before `start`, and not after the context."""
+    """One server on one folder and port. It runs from `start` until the context ends."""
 
     def __init__(self, folder: Path, command: Callable[[Path, int], list[str]]) -> None:
         self.folder = folder
@@ -39,7 +39,7 @@ class OutsideServer:
         self.kill()
 
     def start(self, *options: str) -> Self:
-        """Returns when it answers."""
+        """Start the server and wait until it answers."""
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command(self.folder, self.port), *options],
@@ -71,7 +71,7 @@ class OutsideServer:
 
 
 class OutsideRedis(OutsideServer):
-    """Debian's Redis with an append-only file."""
+    """The `redis-server` on PATH, with an append-only file."""
 
     def __init__(self, folder: Path) -> None:
         program = shutil.which("redis-server")

@@ -1,4 +1,4 @@
-"""Daybook's parts in this process, on a real server, for tests that drive single steps."""
+"""The parts of Daybook in this process, on a real server, for tests that run single steps."""
 
 import asyncio
 import csv
@@ -46,7 +46,7 @@ class Parts:
         self.hot, self.dumps, self.sources = self.stores.hot, self.stores.dumps, self.stores.sources
 
     def importer(self, path: Path, *, buckets: int | None = None) -> Importer:
-        """`buckets` cuts the file into small batches: no batch touches more."""
+        """Make an importer for a file. No batch touches more than `buckets` buckets."""
         options = ImportOptions(
             replay_speed=0,
             limits=Limits(buckets or self.max_buckets // 2, rejects=5),
@@ -91,9 +91,10 @@ async def lane(
     max_buckets: int = 1000,
     max_methods: int = 1000,
     age: timedelta = timedelta(days=7),
+    queue: str = QUEUE,
     clock: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Parts]:
-    """Take the lane on a server, recover, and give the parts; the next one takes it over."""
+    """Take the lane on a server, recover, and yield the parts. The next call takes the lane over."""
     redis = RedisConnection.to(unix_socket=str(socket), timeout_seconds=5)
     archive = SqliteArchive(archive_path)
     importers: list[Importer] = []
@@ -101,8 +102,8 @@ async def lane(
         await redis.check_server()
         lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, 60)
         await lease.acquire(steal=True)
-        queue = TransactionQueue(redis, QUEUE, QueueLimits(10_000, 1 << 24, 1 << 20))
-        stores = Stores(redis=redis, queue=queue, archive=archive)
+        limits = QueueLimits(10_000, 1 << 24, 1 << 20)
+        stores = Stores(redis=redis, queue=TransactionQueue(redis, queue, limits), archive=archive)
         await recover(stores, lease.token)
         retention = Retention(age, 0.0, max_buckets, 1 << 20)
         dumper = Dumper(stores, retention, token=lease.token)
@@ -130,7 +131,7 @@ async def lane(
 
 
 def oracle(*paths: Path) -> Totals:
-    """Plain Decimal sums of files without bad rows."""
+    """Return the sums of files without bad rows, by plain Decimal arithmetic."""
     sums: Totals = defaultdict(Decimal)
     for path in paths:
         with path.open(newline="") as file:
@@ -140,7 +141,7 @@ def oracle(*paths: Path) -> Totals:
 
 
 def write_rows(path: Path, days: int = 3, rows: int = 400, seed: int = 1) -> Path:
-    """A small file without bad rows; the same seed gives the same rows."""
+    """Write a small file without bad rows and return its path. The same seed gives the same rows."""
     lines = ["timestamp,type,payment_method,amount"]
     for row in range(rows):
         number = (row * 7919 + seed * 104729) % 1_000_003

@@ -1,4 +1,6 @@
-"""Arbitrary bytes as queue elements: nothing crashes, each is applied or rejected, sums are those of the reference."""
+"""Reads arbitrary bytes as queue elements. Nothing may crash, each element is applied or rejected, and the sums equal
+those of a reference.
+"""
 
 import zlib
 from collections.abc import Sequence
@@ -22,11 +24,11 @@ SOME_SUMS: Sums = {
     Bucket("9999-12-31", "withdrawals"): {"a": Cell(7, 3)},
 }
 _CELL_BYTES, _END_OF_STREAM = 112, 8
-"""Of the three cells, their columns padded."""
+"""Bytes of the three cells' padded columns, and of the mark after them."""
 
 
 def check_json(data: bytes) -> int:
-    """Lines of JSON, against one after the other; how many are transactions."""
+    """Compare the sums of JSON lines with those of one line after the other; return the number of transactions."""
     lines = lines_of(data)
     sums: Sums = {}
     rejected = []
@@ -44,7 +46,7 @@ def check_json(data: bytes) -> int:
 
 
 def check_batch(data: bytes) -> Batch | None:
-    """What is no batch is refused with a ValueError; what is one can be added up and encoded again."""
+    """Decode a batch, encode it again and compare; return None for bytes that are no batch."""
     try:
         batch = decode(data)
     except ValueError:
@@ -56,9 +58,9 @@ def check_batch(data: bytes) -> Batch | None:
 
 
 def check_sealed(data: bytes) -> Batch | None:
-    """The same for a batch whose header and cells are overwritten, with the checksum that fits.
+    """Run `check_batch` on a batch whose header and cells are overwritten and whose checksum fits.
 
-    Its Arrow framing stays: the native reader does not survive every damage there, which the checksum is for.
+    The Arrow framing stays intact. The native reader does not survive every damage there; the checksum finds it first.
     """
     template = encode(BatchHeader("source", 10, Position(offset=20, rows=3, digest="d")), from_sums(SOME_SUMS))
     content = bytearray(template[:-4])
@@ -71,7 +73,7 @@ def check_sealed(data: bytes) -> Batch | None:
 
 
 def check_elements(data: bytes) -> Applied:
-    """A queue of elements, applied run by run as the aggregator does: nothing raises, nothing is left out."""
+    """Apply elements run by run as the aggregator does. Nothing may raise, and no element may be left out."""
     elements = _elements(data)
     ledgers = {"s": Position(), "t": Position(offset=7, rows=1), SOURCES[2]: Position(offset=-1)}
     ledgers[QUEUE_SOURCE] = Position()
@@ -101,7 +103,7 @@ def check_elements(data: bytes) -> Applied:
 
 
 def _elements(data: bytes) -> list[Element]:
-    """Parts between blank lines; a first byte of 0x80 or 0x81 says what is made of a part."""
+    """Split bytes at blank lines into elements. A first byte 0x80 makes a batch, 0x81 an oversized element."""
     made: list[Element] = []
     for number, part in enumerate(data.split(_BETWEEN_ELEMENTS)):
         kind, rest = part[:1], part[1:]
@@ -115,7 +117,7 @@ def _elements(data: bytes) -> list[Element]:
 
 
 def _batch(data: bytes, number: int) -> bytes:
-    """A batch that somebody might have queued: its source and place in it need not fit."""
+    """Make a batch whose source and place may be wrong, as another program might queue it."""
     source, start, size, days = data[:4].ljust(4, b"\0")
     sums: Sums = {}
     for day in range(days % 40):
@@ -129,7 +131,7 @@ def _batch(data: bytes, number: int) -> bytes:
 
 
 def _compare_json(elements: Sequence[Element], queue: Position, sums: Sums) -> None:
-    """The queue's rows are the lines of JSON and every element that is none."""
+    """Check the rows of the queue: one for each line of JSON, and one for each other rejected element."""
     rows = applied = 0
     expected: Sums = {}
     for element in elements:

@@ -1,4 +1,4 @@
-"""A Redis or Valkey of a test's own: its folder, its socket, ended by its process id; and how to reach any."""
+"""A Redis or Valkey for one test, with its own folder and socket, and the address of any server."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ _ALL_THREADS = 0x40000000
 
 
 class Endpoint(NamedTuple):
-    """Where a server listens, and the database that a test may empty."""
+    """The address of a server, and the database that a test may empty."""
 
     unix_socket: str | None = None
     host: str = ""
@@ -35,7 +35,7 @@ class Endpoint(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> "Endpoint":
-        """`redis://[user:password@]host[:port]/database`; the database must be named, and not be 0."""
+        """Read `redis://[user:password@]host[:port]/database`. Fails the test when the database is missing or 0."""
         parts = urlsplit(url)
         database = parts.path.strip("/")
         if not database.isdigit() or database == "0":
@@ -49,7 +49,7 @@ class Endpoint(NamedTuple):
         )
 
     def connect(self, timeout_seconds: float = 5.0) -> RedisConnection:
-        """As Daybook connects."""
+        """Connect as Daybook does."""
         connection = RedisConnection.to(
             host=self.host,
             port=self.port,
@@ -63,9 +63,9 @@ class Endpoint(NamedTuple):
 
 
 class RedisServer:
-    """Started as the embedded server is, plus the given options; the last of two equal ones counts.
+    """A server with the options of the embedded server and further ones, which override them.
 
-    A context manager: whatever happens, no process and no socket is left.
+    A context manager that leaves no process and no socket behind.
     """
 
     def __init__(self, kind: str, folder: Path, *options: str) -> None:
@@ -87,7 +87,7 @@ class RedisServer:
         shutil.rmtree(self._sockets, ignore_errors=True)
 
     def start(self) -> None:
-        """Returns when it answers and has loaded its data."""
+        """Start the server and wait until it has loaded its data and answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "output.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -105,7 +105,7 @@ class RedisServer:
             time.sleep(0.005)
 
     def kill(self) -> None:
-        """As a crash of the process: what it gave to the system stays."""
+        """Kill the server, like a crash of the process: writes that it passed to the system stay."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -117,11 +117,11 @@ class RedisServer:
         self.socket.unlink(missing_ok=True)
 
     def is_running(self) -> bool:
-        """False also when it has ended by itself."""
+        """Return False when the server was killed or ended by itself."""
         return self._process is not None and self._process.poll() is None
 
     def lose_power(self, on_disk: int) -> None:
-        """As a crash of the machine: of the append-only file only the first bytes, `on_disk`, are left."""
+        """Kill the server, like a loss of power: only the first `on_disk` bytes of the append-only file are left."""
         self.kill()
         os.truncate(self._log_file(), on_disk)
 
@@ -131,13 +131,13 @@ class RedisServer:
         shutil.rmtree(self.folder)
 
     def log_bytes(self) -> int:
-        """How long the append-only file is."""
+        """Return the length of the append-only file."""
         return self._log_file().stat().st_size
 
     def freeze_fsync(self) -> int:
-        """Sync the append-only file, then stop the thread that does so; the bytes that are on disk.
+        """Sync the append-only file, then stop the server's sync thread; return the bytes that are on disk.
 
-        All else goes on. Skips the test where a process may not trace its own children.
+        The server's other threads go on. Skips the test when a process may not trace its own children.
         """
         assert self._process is not None
         with self._client() as client:

@@ -1,4 +1,4 @@
-"""Rows of a test, the file that holds them, and what they add up to, found out the plainest way."""
+"""Rows for a test, a file that holds them, and their sums, computed in the plainest way."""
 
 import random
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ def sums_of(rows: Iterable[Row]) -> Sums:
 
 
 def some_rows(seed: int, number: int, days: int = 6) -> list[Row]:
-    """The same seed gives the same rows; the days are long past, so that they may be evicted."""
+    """Return random rows; the same seed gives the same rows. Their days are long past, so that they may be evicted."""
     chance = random.Random(seed)
     return [
         Row(

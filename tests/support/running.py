@@ -1,4 +1,4 @@
-"""Daybook's lane and importers at work in this process, built as the service builds them, on injected stores."""
+"""Runs the lane and importers in this process, built as the service builds them, on injected stores."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -28,7 +28,7 @@ _BLOCK_BYTES = 1500
 
 
 def quick_settings(**changes: Any) -> Settings:
-    """Everything happens often: dumps, renewals, evictions."""
+    """Return settings with frequent dumps, renewals and evictions."""
     values = {
         "replay_speed": 0,
         "dump_interval_seconds": 0.05,
@@ -41,7 +41,7 @@ def quick_settings(**changes: Any) -> Settings:
 
 
 class AloneStores(OpenStores):
-    """Stores on a server that only this test uses, whoever started it."""
+    """Stores on a server that only this test uses."""
 
     alone = True
 
@@ -59,7 +59,7 @@ class Work:
         self._tasks = tasks
 
     async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
-        """Wait for a condition; raises what a task has died of."""
+        """Wait for a condition. Raises the exception of a task that died."""
         async with asyncio.timeout(_PATIENCE_SECONDS) as patience:
             try:
                 while not await condition():
@@ -82,7 +82,7 @@ async def at_work(
     timeout_seconds: float = 5.0,
     **changes: Any,
 ) -> AsyncIterator[Work]:
-    """A lane and an importer for each file, in small batches, until the context ends; then a graceful stop."""
+    """Run a lane and an importer for each file, with small batches, until the context ends; then stop gracefully."""
     settings = quick_settings(**changes)
     redis = endpoint.connect(timeout_seconds)
     stores = stores_on(redis, archive, settings)
@@ -105,7 +105,7 @@ async def at_work(
 
 
 class Observer:
-    """Looks at the stores past any proxy."""
+    """Reads the stores directly, around any proxy."""
 
     def __init__(self, endpoint: Endpoint, archive: Path) -> None:
         self._stores = stores_on(endpoint.connect(), archive, quick_settings())
@@ -114,18 +114,18 @@ class Observer:
         self.queue = self._stores.queue
 
     async def reconnect(self) -> None:
-        """After the server was another process for a while."""
+        """Close the connections; call this after the server was restarted."""
         await self.redis.client.connection_pool.disconnect()
 
     async def has_lane(self) -> bool:
-        """A lane has been here and has restored what there was."""
+        """Return True once a lane has taken the server and restored it."""
         return await self.hot.state() is not None
 
     async def push(self, *elements: str | bytes) -> None:
         await self.redis.command("LPUSH", QUEUE, *elements)
 
     async def totals(self) -> Sums:
-        """As `/stats` answers."""
+        """Return the totals that `/stats` answers."""
         days = await read_totals(self._stores, date.min, date.max)
         return {
             (day, kind, method): (to_decimal(cell.units), cell.transactions)
@@ -135,7 +135,7 @@ class Observer:
         }
 
     async def archived(self) -> Sums:
-        """As the archive alone has them."""
+        """Return the totals in the archive alone."""
         return {
             (bucket.day, bucket.type, method): (to_decimal(cell.units), cell.transactions)
             async for bucket, archived in self.archive.days("0001-01-01", "9999-12-31")
@@ -146,20 +146,20 @@ class Observer:
         return await self.archive.rejects(source, 0, 1 << 20)
 
     async def all_done(self, files: Sequence[Path]) -> bool:
-        """Each file is read and applied to its end, and nothing is queued."""
+        """Return True when each file is read and applied to its end and the queue is empty."""
         if not await self.has_lane():
             return False
         ends = {source.path: source.applied.offset for source in (await self.sources.known()).sources}
         return await self.queue.length() == 0 and all(ends.get(str(path)) == path.stat().st_size for path in files)
 
     async def all_archived(self) -> bool:
-        """The archive holds all that Redis holds."""
+        """Return True when the archive holds all that Redis holds."""
         changed = [await self.redis.command("SCARD", key) for key in (redis_keys.DIRTY, redis_keys.CHANGED_SOURCES)]
         waiting = await self.redis.command("LLEN", redis_keys.REJECTS)
         return not waiting and not any(changed)
 
     async def accounts(self) -> dict[str, tuple[int, int, int]]:
-        """Path → rows, applied, rejected, of files at rest."""
+        """Return rows, applied and rejected rows by path. All rows must be applied."""
         found = {}
         for source in (await self.sources.known()).sources:
             assert source.waiting == 0
@@ -174,7 +174,7 @@ class Observer:
 
 
 async def prepare(endpoint: Endpoint, archive: Path) -> None:
-    """Redis and archive belong together from then on."""
+    """Run a lane once, so that Redis and the archive belong together."""
     async with watching(endpoint, archive) as observer, at_work(endpoint, archive) as work:
         await work.until(observer.has_lane, "a lane")
 

@@ -6,6 +6,6 @@ from daybook.sample import SampleSpec, write_sample
 
 
 def generated(path: Path, *, rows: int, bad_rows: float = 0, seconds: float = 0, seed: int = 7, days: int = 31) -> Path:
-    """Rows from the first of January 2026 on; returns the path."""
+    """Write rows from 2026-01-01 on, and return the path."""
     write_sample(SampleSpec(rows=rows, days=days, bad_rows=bad_rows, seconds=seconds, seed=seed), path)
     return path

@@ -1,4 +1,4 @@
-"""The real service as a process: start it, ask it, stop it, kill it; nothing of it stays behind."""
+"""The real service as a process: start, ask, stop and kill it. It leaves no process behind."""
 
 import json
 import os
@@ -37,13 +37,13 @@ class Process(Protocol):
 
 
 def environment(settings: Mapping[str, Setting]) -> dict[str, str]:
-    """Nothing of the surrounding environment that could be a setting, and the settings."""
+    """Return the settings, and the surrounding environment without anything that could be a setting."""
     kept = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     return kept | {name: str(value) for name, value in settings.items()}
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
-    """Look again and again until it holds; fails with `what`."""
+    """Check a condition until it holds. Fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
@@ -51,7 +51,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = READY_SEC
 
 
 def wait_for_end(process: Process, seconds: float = END_SECONDS) -> int:
-    """Its exit code, negative for a signal."""
+    """Wait until a process ends; return its exit code, negative for a signal."""
     until(lambda: process.poll() is not None, f"end of process {process.pid}", seconds)
     code = process.poll()
     assert code is not None
@@ -59,9 +59,9 @@ def wait_for_end(process: Process, seconds: float = END_SECONDS) -> int:
 
 
 class Service:
-    """`python -m daybook serve` on one DataDir, one life after the other.
+    """`python -m daybook serve` on one DataDir, one life after the other. A life lasts from start to end of a process.
 
-    As a context manager it kills what still runs at the end, the embedded server included. Without a
+    As a context manager it kills the processes that still run at the end, the embedded server included. Without a
     spawner each life is a fresh interpreter.
     """
 
@@ -94,7 +94,7 @@ class Service:
 
     @property
     def log_path(self) -> Path:
-        """Of the present life's, or the last one's, standard error."""
+        """The file with the standard error of the present life, or of the last one."""
         return self.folder / f"serve-{self._lives}.log"
 
     @property
@@ -103,7 +103,7 @@ class Service:
 
     @property
     def logs(self) -> str:
-        """Of all lives."""
+        """The logs of all lives."""
         return "".join(
             f"--- life {number}\n{(self.folder / f'serve-{number}.log').read_text(errors='replace')}"
             for number in range(1, self._lives + 1)
@@ -115,7 +115,7 @@ class Service:
         return self._process
 
     def launch(self, **settings: Setting) -> Self:
-        """Start a further life with changed settings; returns at once."""
+        """Start another life with changed settings, and return at once."""
         assert self._process is None or self._process.poll() is not None, "it runs already"
         self.settings |= settings
         self._lives += 1
@@ -142,7 +142,7 @@ class Service:
         return self
 
     def start(self, **settings: Setting) -> Self:
-        """Start a further life; returns when it is ready."""
+        """Start another life with changed settings, and return when it is ready."""
         return self.launch(**settings).wait_until_ready()
 
     def wait_until_answering(self, seconds: float = READY_SECONDS) -> Self:
@@ -159,7 +159,7 @@ class Service:
         return False
 
     def wait(self, condition: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
-        """Look again and again until it holds; fails at once when the service has ended."""
+        """Check a condition until it holds. Fails at once when the service has ended."""
 
         def holds() -> bool:
             code = self.running.poll()
@@ -170,7 +170,7 @@ class Service:
 
     @property
     def address(self) -> str | None:
-        """Where it listens, as its log says; None before."""
+        """The address that the log says the service listens on; None before."""
         if not self.log_path.exists():
             return None
         told = re.search(r"address=(http://\S+)\n", self.log)
@@ -189,11 +189,11 @@ class Service:
         return found
 
     def import_of(self, path: Path | str) -> dict[str, Any] | None:
-        """The latest source of a path."""
+        """Return the latest source of a path."""
         return next((each for each in reversed(self.imports()) if each["path"] == str(path)), None)
 
     def wait_until_imported(self, path: Path | str, rows: int, seconds: float = 20) -> dict[str, Any]:
-        """Wait until so many rows of the path's source are read, and none waits; that source."""
+        """Wait until `rows` rows of the path's source are read and none waits; return the source."""
         found: dict[str, Any] | None = None
 
         def done() -> bool:
@@ -210,7 +210,7 @@ class Service:
         return found
 
     def wait_for_log(self, words: str, seconds: float = READY_SECONDS) -> str:
-        """The first line of this life's log that has the words."""
+        """Wait for words in this life's log; return the first line that holds them."""
         self.wait(lambda: words in self.log, f"the log says {words!r}", seconds)
         return next(line for line in self.log.splitlines() if words in line)
 
@@ -219,16 +219,16 @@ class Service:
             os.kill(self.running.pid, number)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """The exit code after the signal."""
+        """Send a signal; return the exit code."""
         self.send(number)
         return self.ended()
 
     def ended(self) -> int:
-        """The exit code, once it has ended."""
+        """Wait until the service ends; return its exit code."""
         return wait_for_end(self.running)
 
     def kill(self) -> None:
-        """`kill -9`; the embedded server stays, as after any crash."""
+        """Kill the service with SIGKILL. The embedded server stays, as after any crash."""
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGKILL)
             wait_for_end(self._process)
@@ -248,14 +248,14 @@ class ArchivedReject(NamedTuple):
 
 
 def archived_rejects(data_dir: Path) -> list[ArchivedReject]:
-    """Of the SQLite archive, by line."""
+    """Return the rejects in the SQLite archive, in order of source and line."""
     with closing(sqlite3.connect(data_dir / "archive.sqlite")) as connection:
         found = connection.execute("SELECT Source, Line, Raw, Reason FROM Rejects ORDER BY Source, Line")
         return [ArchivedReject(*reject) for reject in found]
 
 
 def archived_cells(data_dir: Path) -> dict[tuple[str, str, str], tuple[str, int]]:
-    """Of the SQLite archive: day, type and method → amount as text, and rows."""
+    """Return the cells in the SQLite archive: day, type and method → amount as text, and number of rows."""
     with closing(sqlite3.connect(data_dir / "archive.sqlite")) as connection:
         found = connection.execute("SELECT Date, Type, TotalAmount, TransactionCount FROM DailyAggregates")
         return {
@@ -266,13 +266,13 @@ def archived_cells(data_dir: Path) -> dict[tuple[str, str, str], tuple[str, int]
 
 
 def embedded_server(data_dir: Path) -> int | None:
-    """The pid that `server.json` names."""
+    """Return the process id in `server.json`."""
     record = _server_record(data_dir)
     return int(record["pid"]) if record else None
 
 
 def embedded_socket(data_dir: Path) -> str | None:
-    """Where the server that `server.json` names listens."""
+    """Return the socket in `server.json`."""
     record = _server_record(data_dir)
     return str(record["socket"]) if record else None
 
@@ -285,13 +285,13 @@ def _server_record(data_dir: Path) -> dict[str, Any]:
 
 
 def embedded_servers(data_dir: Path) -> list[int]:
-    """All servers that live on a DataDir: their command lines name it."""
+    """Return the process ids of all servers on a DataDir, which their command lines name."""
     folder = str(data_dir.resolve() / "valkey")
     return [process.pid for process in psutil.process_iter() if folder in _command_line(process)]
 
 
 def end_left_over(data_dir: Path) -> None:
-    """End the servers that a killed service leaves behind, and nothing else."""
+    """End the servers that a killed service left behind, and no other process."""
     left = embedded_servers(data_dir)
     for pid in left:
         with suppress(ProcessLookupError):
@@ -300,7 +300,7 @@ def end_left_over(data_dir: Path) -> None:
 
 
 def _command_line(process: psutil.Process) -> list[str]:
-    """Empty for a process that has ended, even if nobody has waited for it."""
+    """Return the command line; empty for a process that has ended, even a zombie."""
     try:
         return process.cmdline()
     except (psutil.Error, OSError):

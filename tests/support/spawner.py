@@ -1,8 +1,8 @@
-"""Starts programs as processes, quickly: a helper process has loaded their libraries and forks for each.
+"""Starts programs as processes, quickly. A helper process loads their libraries once and forks for each program.
 
-Interpreter and libraries take 1.5 s of computing; after the fork a fifth of it is left. What runs then is
-`python -m MODULE ARGUMENTS` as ever: a process of its own, with its own environment, signals and exit code.
-The helper loads nothing that starts threads, which a fork would lose: above all no polars.
+Interpreter and libraries take 1.5 s of computing; after the fork a fifth of it is left. The fork runs
+`python -m MODULE ARGUMENTS` as usual: a process with its own environment, signals and exit code.
+The helper loads no library that starts threads, above all not polars, because a fork loses threads.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ class Order(NamedTuple):
 
 
 class Spawned:
-    """A process that the helper has forked."""
+    """A process that the helper forked."""
 
     def __init__(self, spawner: "Spawner", pid: int) -> None:
         self._spawner = spawner
@@ -65,14 +65,14 @@ class Spawned:
         self.pid = pid
 
     def poll(self) -> int | None:
-        """The exit code, negative for a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while the process runs."""
         if self._code is None:
             self._code = self._spawner.ask({"poll": self.pid})
         return self._code
 
 
 class Spawner:
-    """The helper process. Leaving it ends what it has started and what still runs."""
+    """The helper process. The end of the context ends the processes that it started."""
 
     def __enter__(self) -> Self:
         self._helper = subprocess.Popen(
@@ -98,7 +98,7 @@ class Spawner:
         output: Path,
         log: Path,
     ) -> Spawned:
-        """Run a module; its standard output and error are appended to the two files."""
+        """Start a module. Its standard output is appended to `output`, its standard error to `log`."""
         order = Order(module, list(arguments), dict(environment), str(folder), str(output), str(log))
         return Spawned(self, self.ask({"start": order}))
 
@@ -111,7 +111,7 @@ class Spawner:
 
 
 def _serve() -> Order | None:
-    """Answer until the end of the questions; in each fork, return what it is to run."""
+    """Answer questions until the input ends, then return None. Return the order in each fork that is to run it."""
     children: list[int] = []
     for line in sys.stdin:
         question = json.loads(line)
@@ -147,7 +147,7 @@ def _end(children: list[int]) -> None:
 
 
 def _become(order: Order) -> None:
-    """Look to the module as if the interpreter had just been started for it."""
+    """Run the module as if the interpreter had just been started for it."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     output, log = (os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) for name in order[-2:])
     for place, opened in enumerate((nothing, output, log)):

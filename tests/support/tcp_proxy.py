@@ -1,4 +1,4 @@
-"""A proxy in front of a Redis that understands requests and replies, and does to a chosen one what networks do."""
+"""A proxy in front of a Redis. It reads requests and replies, and injects a network fault into chosen requests."""
 
 import asyncio
 import socket
@@ -15,13 +15,13 @@ _LIMIT = 64 << 20
 
 
 class Fault(Enum):
-    """What happens to one request. A slow one takes longer than the client waits."""
+    """The fault of one request. Slow means longer than the client waits."""
 
     LOST_REPLY = "executed, and the connection is cut before the reply"
     TORN_REPLY = "executed, and the connection is cut in the middle of the reply"
-    HALF_CLOSED = "executed, and the connection is closed towards the client alone"
+    HALF_CLOSED = "executed, and only the connection to the client is closed"
     SLOW_REPLY = "executed, and the reply comes late"
-    SLOW_REQUEST = "executed late, when the client has long given up"
+    SLOW_REQUEST = "executed late, after the client gave up"
     RESET = "not executed, the connection is reset"
 
 
@@ -30,7 +30,7 @@ Choice = Callable[[Words], Fault | None]
 
 
 class TcpProxy:
-    """Listens on a free port of 127.0.0.1. `choose` sees the words of each request and may name a fault."""
+    """Listens on a free port of 127.0.0.1. `choose` takes the words of each request and returns its fault or None."""
 
     def __init__(self, server: Endpoint, slow_seconds: float = 0.5) -> None:
         self._server = server
@@ -39,7 +39,7 @@ class TcpProxy:
         self._clients: set[asyncio.Task[None]] = set()
         self.choose: Choice = _none
         self.faults: list[tuple[Fault, bytes]] = []
-        """What was done, each with the first words of its request."""
+        """The injected faults, each with the first two words of its request."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -48,7 +48,7 @@ class TcpProxy:
         return self._server._replace(unix_socket=None, host=_HOST, port=port)
 
     def fault_at(self, fault: Fault, mark: bytes, nth: int = 1) -> None:
-        """The nth request from now of which a word is `mark` gets the fault; the others pass."""
+        """Inject a fault into the nth request from now that has the word `mark`; the others pass."""
         seen = 0
 
         def choose(words: Words) -> Fault | None:
@@ -108,7 +108,7 @@ class TcpProxy:
             await _close(server_writer)
 
     async def _deliver(self, reply: bytes, fault: Fault | None, writer: asyncio.StreamWriter) -> bool:
-        """False when the connection has had its time."""
+        """Send the reply as the fault demands; return False when the connection is to be closed."""
         match fault:
             case Fault.LOST_REPLY:
                 return False
@@ -137,7 +137,7 @@ def _none(_: Words) -> Fault | None:
 
 
 async def _read_request(reader: asyncio.StreamReader) -> list[bytes]:
-    """Clients send arrays of texts."""
+    """Read one request, an array of texts."""
     head = await reader.readuntil(b"\r\n")
     words = []
     for _ in range(int(head[1:])):
@@ -151,7 +151,7 @@ def _encode(words: Words) -> bytes:
 
 
 async def _read_reply(reader: asyncio.StreamReader) -> bytes:
-    """One whole reply of protocol 2, as it is."""
+    """Read one whole reply of protocol 2 and return its bytes."""
     head = await reader.readuntil(b"\r\n")
     if head[:1] not in b"$*" or (number := int(head[1:])) < 0:
         return head

@@ -9,7 +9,7 @@ import pytest
 
 from daybook.errors import SourceError
 from daybook.sources.pacing import paced
-from daybook.sources.reader import Block, BlockReader
+from daybook.sources.reader import MAX_LINE_BYTES, Block, BlockReader
 from daybook.sources.records import parse_row, read_header, records
 
 HEADER = b"timestamp,type,payment_method,amount,sleep_ms\n"
@@ -91,15 +91,15 @@ def test_blocks_are_whole_records_with_the_contents_hash(tmp_path: Path, *, pack
     content = HEADER + ROW * 50 + b'2026-01-01T00:00:00,deposit,"vi\nsa",1.00,5\n' + ROW
     path = tmp_path / "f.csv"
     path.write_bytes(gzip.compress(content) if packed else content)
-    found, digest = _all_blocks(path, len(HEADER))
+    found, digest = _all_blocks(path, len(HEADER), max_line_bytes=64)
     assert b"".join(block.data for block in found) == content[len(HEADER) :]
     assert all(block.data.endswith(b"\n") for block in found)
     assert digest == hashlib.sha256(content).hexdigest()
     assert len(found) > 10
 
 
-def _all_blocks(path: Path, header_size: int) -> tuple[list[Block], str]:
-    reader = BlockReader(path, max_line_bytes=64)
+def _all_blocks(path: Path, header_size: int, max_line_bytes: int = MAX_LINE_BYTES) -> tuple[list[Block], str]:
+    reader = BlockReader(path, max_line_bytes=max_line_bytes)
     digest = reader.pass_header(header_size)
     found = []
     while block := reader.next_block(1):
@@ -112,7 +112,7 @@ def _all_blocks(path: Path, header_size: int) -> tuple[list[Block], str]:
 def test_an_overlong_line_is_one_record_that_is_never_held(tmp_path: Path) -> None:
     content = HEADER + ROW + b"x" * 1000 + b"\n" + ROW
     (tmp_path / "f.csv").write_bytes(content)
-    found, digest = _all_blocks(tmp_path / "f.csv", len(HEADER))
+    found, digest = _all_blocks(tmp_path / "f.csv", len(HEADER), max_line_bytes=64)
     assert [(block.size, block.overlong) for block in found] == [(40, False), (1001, True), (40, False)]
     assert len(found[1].data) <= 1001
     assert digest == hashlib.sha256(content).hexdigest()

@@ -5,20 +5,20 @@ from datetime import date
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-import polars as pl
+import numpy as np
 import pytest
 
 from daybook import sample
 from daybook.domain.transaction import Transaction
-from daybook.sample import SampleSpec, write_sample
+from daybook.sample import CHUNK_ROWS, SampleSpec, write_sample
 from daybook.sources.records import parse_row, read_header, records
 
 SAMPLE_MONTH = Path(__file__).parents[2] / "data" / "transactions_1_month.csv"
 
 
-def written(spec: SampleSpec, folder: Path) -> bytes:
+def written(spec: SampleSpec, folder: Path, *, chunk_rows: int = CHUNK_ROWS) -> bytes:
     path = folder / "sample.csv"
-    write_sample(spec, path)
+    write_sample(spec, path, chunk_rows=chunk_rows)
     return path.read_bytes()
 
 
@@ -73,17 +73,14 @@ def test_seeds_give_different_files(tmp_path: Path) -> None:
     assert written(SampleSpec(rows=50), tmp_path) != written(SampleSpec(rows=50, seed=2), tmp_path)
 
 
-def test_chunks_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_leave_no_trace(tmp_path: Path) -> None:
     spec = SampleSpec(rows=100, out_of_order=0.5, bad_rows=0.2)
-    whole = written(spec, tmp_path)
-    monkeypatch.setattr(sample, "CHUNK_ROWS", 33)
-    assert written(spec, tmp_path) == whole
+    assert written(spec, tmp_path, chunk_rows=33) == written(spec, tmp_path)
 
 
-def test_progress_counts_the_rows_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "CHUNK_ROWS", 40)
+def test_progress_counts_the_rows_written(tmp_path: Path) -> None:
     seen: list[int] = []
-    write_sample(SampleSpec(rows=100), tmp_path / "sample.csv", on_rows=seen.append)
+    write_sample(SampleSpec(rows=100), tmp_path / "sample.csv", on_rows=seen.append, chunk_rows=40)
     assert seen == [40, 80, 100]
 
 
@@ -96,9 +93,8 @@ def test_the_hash_is_plain_arithmetic_modulo_2_to_the_64() -> None:
         return mixed ^ mixed >> 32
 
     counters, key = [0, 1, 2, 4_999, 10**9, sample.MAX_ROWS, (1 << 64) - 1], (1 << 64) - 12345
-    column = pl.Series("counter", counters, dtype=pl.UInt64)
-    hashed = pl.select(sample._hash(pl.lit(column), key)).to_series()
-    assert hashed.to_list() == [by_hand(counter, key) for counter in counters]
+    hashed = sample._hash(np.array(counters, dtype=np.uint64), key)
+    assert hashed.tolist() == [by_hand(counter, key) for counter in counters]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9, 1.0])
@@ -204,10 +200,9 @@ def test_any_days_of_the_calendar_can_be_had(first_day: date, days: int, tmp_pat
 
 def test_the_last_rows_of_the_longest_file_are_as_sound_as_the_first() -> None:
     spec = SampleSpec(rows=sample.MAX_ROWS, out_of_order=0.5, days=3_652_059, first_day=date(1, 1, 1))
-    numbers = pl.select(pl.int_range(spec.rows - 1000, spec.rows, dtype=pl.UInt64).alias("row"))
-    seconds = numbers.select(sample._second(spec)).to_series()
-    assert seconds.max() < spec.days * 86_400  # type: ignore[operator]
-    assert numbers.select(sample._mark(spec, "late", spec.late_rows)).to_series().count() == 500
+    row = np.arange(spec.rows - 1000, spec.rows, dtype=np.uint64)
+    assert sample._second(spec, row, sample._knots(spec)).max() < spec.days * 86_400
+    assert sample._marked(spec, "late", row, spec.late_rows).sum() == 500
 
 
 @pytest.mark.parametrize(

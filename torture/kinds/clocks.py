@@ -1,6 +1,6 @@
-"""Daybook's clock passes midnight or jumps, and days pass the cutoff while they are written.
+"""The clock of Daybook passes midnight or jumps, and days pass the cutoff while rows are added to them.
 
-The clock of Redis is not turned: it measures leases and how long a day has not changed, never a date.
+The clock of Redis stays right. It measures leases and the age of changes, never a date.
 """
 
 import time
@@ -27,14 +27,14 @@ SETTINGS: dict[str, Setting] = {
 
 
 class Clock:
-    """What a service that runs `turned_clock` with the settings takes for the time of day."""
+    """Sets the clock of a service that runs `turned_clock` with the settings."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.settings: dict[str, Setting] = {turned_clock.OFFSET_VARIABLE: path, "PYTHONPATH": ROOT}
 
     def turn_to(self, moment: datetime) -> None:
-        """It goes on from there."""
+        """Set the clock to a moment; it runs on from there."""
         draft = self._path.with_suffix(".new")
         draft.write_text(str((moment - datetime.now(UTC)).total_seconds()))
         draft.rename(self._path)
@@ -44,12 +44,12 @@ class Clock:
 
 
 def midnight(case: Case) -> None:
-    """With it one more day passes the cutoff, while rows of all days come in."""
+    """Pass midnight while rows of all days come in, so that one more day passes the cutoff."""
     _under(case, datetime(2026, 1, 21, tzinfo=UTC), [], days=MONTH.days)
 
 
 def cutoff_of_the_only_day(case: Case) -> None:
-    """All rows are of the very day that passes the cutoff meanwhile."""
+    """Pass midnight while all rows belong to the day that passes the cutoff."""
     _under(case, datetime(2026, 1, 2 + CUT_OFF_DAYS, tzinfo=UTC), [], days=1)
 
 
@@ -67,7 +67,7 @@ def to_and_fro(case: Case) -> None:
 
 
 def _under(case: Case, midnight: datetime, jumps: list[timedelta], *, days: int) -> None:
-    """Start shortly before a midnight, and jump while rows come in; readers see no total fall."""
+    """Start shortly before a midnight and jump while rows come in. Readers must see no total fall."""
     clock = Clock(case.folder / "clock")
     clock.turn_to(midnight - BEFORE_MIDNIGHT)
     stores = some_stores(case)

@@ -1,4 +1,4 @@
-"""Rejected rows are corrected in two files at once, and nothing keeps running: each row counts once."""
+"""Rejected rows are corrected in two files at once while the service is killed: each row must count once."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ SHARE_AT_A_POINT, SHARE_WIPED = 0.3, 0.4
 
 
 def interrupted(case: Case) -> None:
-    """Kills, and a Redis that is wiped, while both files of corrections are imported."""
+    """Kill the service, and wipe Redis, while both files of corrections are imported."""
     stores = some_stores(case)
     original = case.file(SHORT)
     inbox = case.folder / "inbox"
@@ -61,7 +61,7 @@ def interrupted(case: Case) -> None:
 
 
 def _correct(service: Service, source: str, inbox: Path, case: Case) -> None:
-    """Two files with the same corrections, each in an order of its own."""
+    """Write two files with the same corrections in different orders."""
     text = service.get(f"/v1/imports/{source}/rejects", format="csv").text
     rows = [row | FIXED for row in csv.DictReader(io.StringIO(text, newline=""))]
     for name in ("one", "two"):
@@ -73,7 +73,7 @@ def _correct(service: Service, source: str, inbox: Path, case: Case) -> None:
 
 
 def _check(case: Case, service: Service, original: Input, inbox: Path, source: str) -> None:
-    """All rows of both files are judged, half of them count, and the API names who corrected what."""
+    """Check that all rows of both files are read, half of them count, and the API names each correction."""
     number = len(original.truth.rejects)
 
     def judged() -> bool:

@@ -1,4 +1,4 @@
-"""The file is appended to, cut, replaced, renamed, torn, or read by two instances, while it is being read."""
+"""The file is appended to, cut, replaced, renamed, torn, or read by two instances during its import."""
 
 import os
 import shutil
@@ -22,10 +22,10 @@ SETTINGS: dict[str, Setting] = {
 
 
 class Stage:
-    """A service that reads a file of its own in a folder, paced, and has begun to."""
+    """A service that reads its own file in a folder, with pauses, and has begun to."""
 
     def __init__(self, case: Case, *, share: float = 1.0) -> None:
-        """`share`: so much of the file is there at first, cut anywhere."""
+        """Write the first `share` of the file, cut at any byte."""
         self.case = case
         self.stores = some_stores(case)
         self.whole = case.file(SHORT)
@@ -44,7 +44,7 @@ class Stage:
         time.sleep(self.case.chance.uniform(0, 1))
 
     def end(self, *inputs: Input) -> None:
-        """The faults are over: everything must be read and add up."""
+        """Check after the faults that every row is read and all totals are exact."""
         self.case.outcome.faults += 1
         if self.case.chance.random() < 0.5:
             self.service.kill()
@@ -53,7 +53,7 @@ class Stage:
 
 
 def appended(case: Case) -> None:
-    """In pieces that end anywhere, in the middle of a line too."""
+    """Append to the file in pieces that end at any byte, within a line too."""
     stage = Stage(case, share=0.3)
     with case.readers([stage.service], [stage.file]):
         stage.begin()
@@ -68,7 +68,7 @@ def appended(case: Case) -> None:
 
 
 def torn(case: Case) -> None:
-    """The last line has no end for a while; and a kill falls into that time."""
+    """Leave the last line without an end for a while, and kill the service meanwhile."""
     cut = case.chance.uniform(0.02, 0.1)
     stage = Stage(case, share=cut)
     with case.readers([stage.service], [stage.file]):
@@ -83,7 +83,7 @@ def torn(case: Case) -> None:
 
 
 def truncated(case: Case) -> None:
-    """Cut behind or before what was read; later the same bytes are there again."""
+    """Cut the file after or before the checkpoint; later write the same bytes again."""
     stage = Stage(case)
     with case.readers([stage.service], [stage.file]):
         stage.begin()
@@ -95,7 +95,7 @@ def truncated(case: Case) -> None:
 
 
 def replaced(case: Case) -> None:
-    """Another file takes its name: the old one is read to its end, then the new one."""
+    """Replace the file by another one: the old one must be read to its end, then the new one."""
     stage = Stage(case)
     other = case.file(SHORT._replace(rows=SHORT.rows // 2))
     with case.readers([stage.service], []):
@@ -110,7 +110,7 @@ def replaced(case: Case) -> None:
 
 
 def renamed(case: Case) -> None:
-    """It stays the same source under its new name."""
+    """Rename the file: it must stay the same source."""
     stage = Stage(case)
     moved = Input(stage.folder / "renamed.csv", stage.whole.truth)
     with case.readers([stage.service], []):
@@ -121,7 +121,7 @@ def renamed(case: Case) -> None:
 
 
 def two_instances(case: Case) -> None:
-    """Two services on the same stores read one file; one of them is killed in the middle."""
+    """Read one file with two services on the same stores, and kill one of them in the middle."""
     server = own_redis(case, case.chance.choice(KINDS))
     stores = Stores(server, some_archive(case))
     file = case.file(SHORT)

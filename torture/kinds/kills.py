@@ -15,20 +15,20 @@ from torture.verify import check
 Settings = dict[str, Setting]
 
 WIDE, NARROW = Shape(40_000, 30, 90), Shape(3000, 1, 90)
-"""180 buckets: more than two of the settings below leave in Redis."""
+"""Shapes with 180 buckets, more than two of the settings below leave in Redis, and with 2."""
 EVICTING: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 0.1, "CutOffDays": 0}
 ROOMY: Settings = {"MaxResidentBuckets": 20_000, "DumperTaskScheduleInterval": 0.3, "MaxQueueBytes": 64 << 20}
 TIGHT: Settings = {"MaxResidentBuckets": 100, "DumperTaskScheduleInterval": 10, "MaxQueueBytes": 4096}
 SHARE_IN_START, SHARE_WITH_SERVER = 0.2, 0.2
 LONGEST_LIFE_SECONDS = 0.4
 LIFE_SECONDS = 120.0
-"""Long enough for days that are evicted, and loaded again, for nearly every row on a busy machine."""
+"""Enough time on a busy machine when nearly every row evicts a day and loads another."""
 NTHS = (1, 1, 2, 5)
 POINTS = (*failpoints.SCRIPTS, *failpoints.SQLITE, *failpoints.MONGO, *failpoints.FILES, *failpoints.SERVER)
 
 
 def at_random_instants(case: Case) -> None:
-    """One life after the other on the same stores; the last one, unharmed, imports the rest."""
+    """Kill one life after the other on the same stores; the last life imports the rest."""
     stores = some_stores(case)
     file = case.file(WIDE)
     service = case.service({"CsvFilePath": file.path, "LeaseSeconds": 0.5, **stores.settings})
@@ -57,18 +57,18 @@ def _kill(case: Case, service: Service, stores: Stores) -> None:
 
 
 def at_a_failpoint(case: Case) -> None:
-    """Ordinary life up to the point, then a life without it. A point that is not reached is a violation."""
+    """Kill a life at the failpoint, then let another one finish. A failpoint that no life reaches is a violation."""
     point = case.turn(POINTS)
     for nth in (case.chance.choice(NTHS), 1):
         if _dies_at(case, point, nth):
             case.outcome.faults += 1
             case.outcome.count(point)
             return
-    case.wrong(f"no life comes by {point}")
+    case.wrong(f"no life reaches {point}")
 
 
 def _dies_at(case: Case, point: str, nth: int) -> bool:
-    """False when the process came to its end without being killed; all is checked either way."""
+    """Return False when the process ended without being killed. Check all totals in both cases."""
     file = case.file(NARROW)
     folder = case.folder / f"hit-{nth}"
     kind = "secantus" if point.startswith("mongo.") else "sqlite"

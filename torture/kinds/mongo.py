@@ -11,7 +11,7 @@ from torture.stores import ARCHIVES, Stores, own_mongo, own_redis
 from torture.verify import check
 
 LONGEST_DUMP_SECONDS = 0.15
-"""A kill comes so long after the begin of a dump at the latest."""
+"""Longest time from the beginning of a dump to the kill."""
 SETTINGS: dict[str, Setting] = {
     "DumperTaskScheduleInterval": 0.1,
     "CutOffDays": 0,
@@ -21,7 +21,7 @@ SETTINGS: dict[str, Setting] = {
 
 
 def interrupted(case: Case, away_seconds: float) -> None:
-    """Killed while it is written to, away for some time, and back."""
+    """Kill MongoDB during writes, and start it again after `away_seconds`."""
     embedded = case.chance.random() < 0.5
     redis = None if embedded else own_redis(case, case.chance.choice(KINDS))
     kind = case.turn([each for each in ARCHIVES if each != "sqlite"])

@@ -1,4 +1,4 @@
-"""Replies lost, connections reset, half-closed or slow, on every kind of command that Daybook sends to its stores."""
+"""Connections to the stores lose replies, break, half-close or become slow, on every kind of command."""
 
 import asyncio
 import itertools
@@ -22,9 +22,11 @@ COMMANDS = ("BLMOVE", "HGET", "HMGET", "HGETALL", "SMEMBERS", "INFO", "CONFIG", 
 TARGETS = tuple(itertools.product((*SCRIPTS, *COMMANDS), Fault))
 RARE = frozenset({"restore", "register", "update_source", "release", "acquire"})
 SHARE, MONGO_SHARE = 0.3, 0.04
-"""Of the commands of a kind that is to be hit, until it was; of those to MongoDB. Rare ones are hit at once."""
+"""Probability of the fault at each command of its kind until it happens, and at each command to MongoDB. Rare commands
+get the fault at once.
+"""
 DELAY_SECONDS, GIVEN_UP_SECONDS = 0.4, 10.6
-"""A delay that Daybook waits for, and one that it does not."""
+"""A delay within Daybook's timeout, and a longer one."""
 SLOW = frozenset({Fault.SLOW_REPLY, Fault.SLOW_REQUEST})
 CASES_PER_GIVING_UP = 5
 LIVES, LIFE_SECONDS = 4, 1.5
@@ -38,7 +40,7 @@ SETTINGS: dict[str, Setting] = {
 
 
 class Plan:
-    """Faults that wait for a command of their kind to come by."""
+    """Faults that wait for the next command of their kind."""
 
     def __init__(self, chance: random.Random, targets: list[tuple[str, Fault]], names: dict[bytes, str]) -> None:
         self._chance, self._left, self._names = chance, targets, names
@@ -48,7 +50,7 @@ class Plan:
         return not self._left
 
     def choose(self, words: Words) -> Fault | None:
-        """What happens to a request; runs in the proxy's thread."""
+        """Return the fault of a request or None. Runs in the proxy's thread."""
         name = words[0].decode()
         if name == "EVALSHA":
             name = self._names.get(words[1], name)
@@ -60,7 +62,7 @@ class Plan:
 
 
 def on_every_command(case: Case) -> None:
-    """A part of all pairs of command and fault; the next case goes on where this one ends."""
+    """Inject a part of all pairs of command and fault. The next case goes on with the following pairs."""
     server = own_redis(case, case.chance.choice(KINDS))
     stores = Stores(server, some_archive(case))
     file = case.file(SHORT)
@@ -86,7 +88,7 @@ def on_every_command(case: Case) -> None:
 
 
 def _targets(case: Case, *, one_slow: bool) -> list[tuple[str, Fault]]:
-    """A slow one takes ten seconds when it is to be given up, so then there is one."""
+    """Return the pairs of this case. `one_slow` allows one slow fault, because it lasts ten seconds."""
     order = case.in_order(TARGETS)
     own = [order[(case.first_fault + place) % len(order)] for place in range(case.faults)]
     if not one_slow:
@@ -96,7 +98,7 @@ def _targets(case: Case, *, one_slow: bool) -> list[tuple[str, Fault]]:
 
 
 def _live(case: Case, service: Service, plan: Plan) -> None:
-    """Several lives, so that what belongs to starts and stops is sent too."""
+    """Run several lives, so that the commands of starts and stops are sent too."""
     for life in range(LIVES):
         service.launch(ReplaySpeed=1 if life < LIVES - 1 else 0)
         end = time.monotonic() + LIFE_SECONDS
@@ -139,7 +141,7 @@ def _proxied(loop: asyncio.AbstractEventLoop, server: Endpoint, slow_seconds: fl
 
 @contextmanager
 def _mongo_proxied(loop: asyncio.AbstractEventLoop, server: MongoServer, case: Case) -> Iterator[MongoProxy]:
-    """Some commands of any kind never reach MongoDB, of others the reply is lost."""
+    """Lose some commands before they reach MongoDB, and the replies of others."""
     chance = random.Random(case.number)
     left = [case.faults]
 

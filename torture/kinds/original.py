@@ -1,4 +1,4 @@
-"""The control: the way of the system that Daybook replaces, killed as Daybook is. It must drift."""
+"""The control: the method of the system that Daybook replaces, killed as Daybook is. It must drift."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ _CENT = Decimal("0.01")
 
 
 def popped_and_added(case: Case) -> None:
-    """Each row is popped and its amount added; a kill in between loses it."""
+    """Kill the worker that pops a row and adds its amount. A kill in between loses the row."""
     server = own_redis(case, case.chance.choice(KINDS))
     file = case.file(LONG._replace(bad_rows=0))
     program = Path(support.original_way.__file__)
@@ -45,7 +45,7 @@ def popped_and_added(case: Case) -> None:
 
 
 def _lost(client: "Redis", truth: Truth) -> Decimal:
-    """What is neither counted nor queued any more; without the drift of binary fractions."""
+    """Return the amount that is neither counted nor queued, without the drift of binary fractions."""
     queued: list[dict[str, Decimal]] = [
         json.loads(row, parse_float=Decimal) for row in client.lrange("TransactionQueue", 0, -1)
     ]

@@ -1,4 +1,4 @@
-"""An instance is stopped past its lease, another one takes over, and then the stopped one goes on."""
+"""An instance is stopped until its lease expires, another one takes over, and then the stopped one goes on."""
 
 import signal
 import time
@@ -15,12 +15,12 @@ from torture.verify import check
 
 LEASE_SECONDS = 1.2
 ALONE_SECONDS = 0.3
-"""The replaced instance runs while its successor is stopped; shorter than what is left of the successor's lease."""
+"""Seconds in which the replaced instance runs while its successor is stopped. The successor's lease lasts longer."""
 REST_SECONDS = 0.05
 LOCKED = "database is locked"
-"""Nobody can take over what a process that is stopped in a transaction of SQLite holds."""
+"""Error of the other instance while the stopped one holds a transaction of SQLite. It cannot take over then."""
 SHARE_WITH_COMMIT = 0.5
-"""Of the successors; the others are stopped as soon as they have the lane."""
+"""Share of successors that commit before they are stopped. The others are stopped as soon as they have the lane."""
 SETTINGS: dict[str, Setting] = {
     "LeaseSeconds": LEASE_SECONDS,
     "DumperTaskScheduleInterval": 0.1,
@@ -31,7 +31,7 @@ SETTINGS: dict[str, Setting] = {
 
 
 def taken_over(case: Case) -> None:
-    """Two instances on the same stores and file; each is stopped in turn while it has the lane."""
+    """Run two instances on the same stores and file. Stop each in turn while it has the lane."""
     server = own_redis(case, case.chance.choice(KINDS))
     stores = Stores(server, some_archive(case))
     file = case.file(LONG)
@@ -53,7 +53,7 @@ def taken_over(case: Case) -> None:
 
 
 def _by_turn(both: list[Service], client: "Redis") -> list[Service]:
-    """First the one that has the lane now: its log names the epoch."""
+    """Return both services, first the holder of the lane: its log names the present epoch."""
 
     def has_lane(service: Service) -> bool:
         epoch = client.hget(redis_keys.LANE, "epoch")
@@ -64,7 +64,10 @@ def _by_turn(both: list[Service], client: "Redis") -> list[Service]:
 
 
 def _pause(case: Case, holder: Service, other: Service, client: "Redis", readers: Readers) -> None:
-    """Writes of the lane that were accepted from the stopped one, seen while its successor cannot write, count."""
+    """Pause the holder until the other takes over. A write of the replaced one that Redis accepts is a violation.
+
+    To see such a write, the successor is stopped while the replaced instance runs again.
+    """
     told = len(other.log)
     old_owner = client.hget(redis_keys.LANE, "owner")
     holder.send(signal.SIGSTOP)
@@ -73,7 +76,7 @@ def _pause(case: Case, holder: Service, other: Service, client: "Redis", readers
         with case.timed():
             other.wait(lambda: "lane taken" in other.log[told:] or LOCKED in other.log[told:], "the other takes over")
         if "lane taken" not in other.log[told:]:
-            case.outcome.count("stopped while it held the lock of SQLite's file")
+            case.outcome.count("stopped while it held the lock of the SQLite file")
             return
         if case.chance.random() < SHARE_WITH_COMMIT:
             _until_it_commits(client)
@@ -88,7 +91,7 @@ def _pause(case: Case, holder: Service, other: Service, client: "Redis", readers
                 case.outcome.count("seen alone")
                 accepted = int(before != after) + int(before[0] == old_owner)
                 case.outcome.count("writes accepted", accepted)
-                case.expect(not accepted, f"a replaced instance has written: {before} became {after}")
+                case.expect(not accepted, f"a replaced instance wrote: {before} became {after}")
         finally:
             other.send(signal.SIGCONT)
     finally:
@@ -105,7 +108,7 @@ def _until_it_commits(client: "Redis") -> None:
 
 
 def _written(client: "Redis") -> tuple[object, ...]:
-    """Owner, epoch and last commit of the lane, snapshots taken and settled, versions of all buckets."""
+    """Return the lane's owner, epoch and last commit, the snapshots taken and settled, and all bucket versions."""
     lane = client.hmget(redis_keys.LANE, "owner", "epoch", "sequence")
     snapshots = client.hmget(redis_keys.STATE, "snapshot", "settled")
     versions = client.hgetall(redis_keys.VERSIONS)
@@ -113,7 +116,7 @@ def _written(client: "Redis") -> tuple[object, ...]:
 
 
 def _written_at_rest(client: "Redis") -> tuple[object, ...]:
-    """Once no command that the stopped one had sent already is executed any more."""
+    """Return what `_written` returns, once Redis has executed all commands that the stopped instance had sent."""
     before: tuple[object, ...] = ()
     now = _written(client)
     while before != now:

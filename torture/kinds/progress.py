@@ -1,4 +1,4 @@
-"""How far an import is, so that faults fall into work and not into waiting."""
+"""Reads the progress of an import, so that faults happen during work and not during waiting."""
 
 from contextlib import suppress
 
@@ -9,24 +9,24 @@ from torture.case import Input
 
 
 class Progress:
-    """Rows read of a file, as the service tells; a service that does not answer has made none."""
+    """The rows of a file that the service has read. A service that does not answer makes no progress."""
 
     def __init__(self, service: Service, file: Input) -> None:
         self._service, self._file = service, file
         self.rows = 0
 
     def has_grown(self) -> bool:
-        """Since it was asked last; also once all rows are read."""
+        """Return True when rows were read since the last call, and once all rows are read."""
         before = self.rows
         self.rows = max(before, self._told("rows"))
         return self.rows > before or self.rows == self._file.truth.rows
 
     def is_done(self) -> bool:
-        """All rows are read and none waits."""
+        """Return True when all rows are read and none waits."""
         return self._told("rows") == self._file.truth.rows and self._told("waiting") == 0
 
     def forget(self) -> None:
-        """Rows may be read once more after Redis went back."""
+        """Start from zero again; after a restore Daybook reads rows once more."""
         self.rows = self._told("rows")
 
     def _told(self, what: str) -> int:

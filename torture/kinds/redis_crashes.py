@@ -1,4 +1,4 @@
-"""Redis is killed, loses what it had not synced, is wiped, or goes back to an older copy of itself."""
+"""Redis is killed, loses unsynced writes, is wiped, or goes back to an older copy of itself."""
 
 import shutil
 import time
@@ -21,22 +21,24 @@ SETTINGS: dict[str, Setting] = {
     "TransactionCkeckTimeout": 0.1,
 }
 LONGEST_WORK_SECONDS, REST_SECONDS = 0.5, 0.5
-"""The last fault comes when all is imported, archived and evicted."""
+"""Longest work before a fault, and rest before the last fault, when all is imported, archived and evicted."""
 FROZEN_SECONDS = 1.5
-"""A sync takes at most so long before the crash."""
+"""Longest time of a sync before the crash."""
 SHARE_TIGHT, PLENTY = 0.6, 20_000
-"""Of the cases in which Redis goes back: days are evicted, and loaded again, all the time."""
+"""Share of cases with a Redis that goes back in which days are evicted and loaded again all the time; bucket limit of
+the others.
+"""
 SHARE_WITH_POWER = 0.5
-"""Of the crashes during a slow sync: what is not on disk is gone, as after a loss of power."""
+"""Share of crashes during a slow sync that lose everything not on disk, as a loss of power does."""
 
 Break = Callable[[Case, TcpRedis], None]
 
 
 def _broken(case: Case, policy: str, break_it: Break, *, falls: bool) -> None:
-    """Redis breaks and comes back while the service imports, again and again, and at last when it rests."""
+    """Break Redis and bring it back again and again during the import, and once more when the service rests."""
     tight = falls and case.chance.random() < SHARE_TIGHT and break_it is not _kill_during_a_slow_sync
     if tight:
-        policy = "always"  # else each eviction waits a second for the sync
+        policy = "always"  # otherwise each eviction waits a second for the sync
     server = own_redis(case, case.chance.choice(KINDS), "--appendfsync", policy)
     stores = Stores(server, some_archive(case))
     file = case.file(LONG._replace(days=90) if tight else LONG)
@@ -96,7 +98,7 @@ def _wipe(case: Case, server: TcpRedis) -> None:
 
 
 def _restore_copy(case: Case, server: TcpRedis) -> None:
-    """A copy taken at some earlier moment, of a server that was down for it; the first time it is only taken."""
+    """Replace the data by the copy of an earlier call, and take a new copy. The first call only takes one."""
     copy = case.folder / "older-copy"
     if copy.exists():
         server.kill()

@@ -1,4 +1,4 @@
-"""No memory or disk for a store, or a Redis that may evict: Daybook recovers exactly, or says why it does not start."""
+"""A store has no memory or disk, or Redis may evict. Daybook must recover exactly or say why it does not start."""
 
 import subprocess
 import time
@@ -47,7 +47,7 @@ def redis_without_disk(case: Case) -> None:
 
         def cure() -> None:
             ballast.drop()
-            if not server.is_running():  # with `always` it ends itself rather than acknowledge what it cannot write
+            if not server.is_running():  # with `always` it ends itself when it cannot sync a write
                 server.kill()
                 server.start()
 
@@ -63,14 +63,14 @@ def sqlite_without_disk(case: Case) -> None:
 
 
 def embedded_server_without_disk(case: Case) -> None:
-    """The embedded server ends itself then; whether Daybook waits or ends with the reason, nothing is lost."""
+    """Fill the disk, so that the embedded server ends. Daybook waits or ends with the reason, and must lose nothing."""
     with _small_disk(case.folder / "disk") as disk:
         ballast = _Ballast(disk)
         _short(case, Stores(None, None), ballast.fill, ballast.drop, folder=disk / "service")
 
 
 def wrong_policy(case: Case) -> None:
-    """Refused at the start, with the reason; what is there stays."""
+    """Start with a policy that may evict. Daybook must refuse it with the reason and keep all data."""
     server = own_redis(case, case.chance.choice(KINDS))
     file = case.file(SHORT)
     stores = Stores(server, some_archive(case))
@@ -98,7 +98,7 @@ def _short(
     data_dir: Path | None = None,
     folder: Path | None = None,
 ) -> None:
-    """The shortage begins in the middle of an import, and ends some seconds later."""
+    """Begin a shortage in the middle of an import, and end it some seconds later."""
     file = case.file(SHORT)
     place: dict[str, Setting] = {"DataDir": data_dir} if data_dir else {}
     service = case.service({**SETTINGS, **stores.settings, **place, "CsvFilePath": file.path}, folder=folder)
@@ -126,7 +126,7 @@ def _short(
 
 
 def _bear_it(case: Case, service: Service) -> None:
-    """Either it goes on to live, or it ends with one line that says why."""
+    """Check that the service goes on, or ends with one line that gives the reason."""
     end = time.monotonic() + SHORT_SECONDS
     while time.monotonic() < end and service.running.poll() is None:
         time.sleep(0.05)
@@ -140,7 +140,7 @@ def _bear_it(case: Case, service: Service) -> None:
 
 
 class _Ballast:
-    """Fills a disk to its last byte, and gives it back."""
+    """Fills a disk to its last byte, and frees it again."""
 
     def __init__(self, disk: Path) -> None:
         self._path = disk / "ballast"
@@ -156,8 +156,8 @@ class _Ballast:
 
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of its own, which root may mount."""
-    if folder.is_mount():  # of a campaign that was killed
+    """Mount a small file system; only root may."""
+    if folder.is_mount():  # left by a campaign that was killed
         subprocess.run(["umount", "--lazy", folder], check=True)
     folder.mkdir(parents=True, exist_ok=True)
     mounted = subprocess.run(

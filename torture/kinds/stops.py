@@ -1,4 +1,4 @@
-"""SIGTERM while rows come in: every exit in time, and the queue kept."""
+"""SIGTERM while rows come in: every exit must be in time, and the queue must be kept."""
 
 import time
 
@@ -18,7 +18,7 @@ SETTINGS: dict[str, Setting] = {
 
 
 def under_load(case: Case) -> None:
-    """Start, work, SIGTERM, again and again; at times in the middle of the start."""
+    """Start, work and send SIGTERM, again and again; sometimes in the middle of the start."""
     stores = some_stores(case)
     file = case.file(LONG)
     service = case.service({**SETTINGS, **stores.settings, "CsvFilePath": file.path})

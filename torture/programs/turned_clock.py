@@ -1,4 +1,4 @@
-"""`python -m torture.programs.turned_clock serve`: Daybook, with a clock that the campaign turns while it runs."""
+"""`python -m torture.programs.turned_clock serve`: Daybook with a clock that the campaign sets while it runs."""
 
 import os
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 from daybook import clock
 
 OFFSET_VARIABLE = "DAYBOOK_TORTURE_CLOCK"
-"""Names a file that holds how many seconds the clock is ahead."""
+"""Environment variable with the name of a file; the file holds the seconds by which the clock is ahead."""
 
 
 def _turned(true_now: datetime) -> datetime:
@@ -17,6 +17,6 @@ def _turned(true_now: datetime) -> datetime:
 if __name__ == "__main__":
     true_clock = clock.utc_now
     clock.utc_now = lambda: _turned(true_clock())
-    from daybook.cli import main  # whoever imports the clock from here on gets the turned one
+    from daybook.cli import main  # all imports of the clock from here on get the turned one
 
     main()

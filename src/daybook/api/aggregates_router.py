@@ -52,20 +52,21 @@ Limit = Annotated[int, Query(ge=1, le=10_000)]
     tags=["stats"],
     response_model=AggregatesAnswer,
     responses=_BAD_RANGE | _UNAVAILABLE,
-    summary="Totals with their numbers of transactions, where they come from, and as they were known earlier",
+    summary="Totals with numbers of transactions, with provenance, and as known at an earlier moment",
 )
 async def aggregates(
     services: ServicesDependency, from_date: Day, to_date: Day, *, as_of: AsOf = None, provenance: bool = False
 ) -> Response:
-    """Both ends of the range belong to it.
+    """Return totals and numbers of transactions of a range of days, both ends included.
 
-    `as_of` (ISO 8601; without an offset UTC) answers what was known then of days that were archived and had left
-    Redis by then; days that were still open are named in `unknown`.
+    `as_of` (ISO 8601, UTC without an offset) asks for the totals as they were known at that moment. They are known for
+    days that were closed by then: archived and evicted from Redis. `unknown` lists the days that were still open.
     """
     services.check_recovered()
     make = partial(_aggregates, services.stores, from_date, to_date, as_of, provenance=provenance)
     question = ("aggregates", from_date, to_date, as_of, provenance)
-    return JsonBytes(await services.answers.answer(question, make, keep=not provenance))
+    # `rows_waiting` changes without a commit, and what `as_of` knows changes when a bucket is evicted.
+    return JsonBytes(await services.answers.answer(question, make, keep=not provenance and as_of is None))
 
 
 async def _aggregates(stores: Stores, first: date, last: date, as_of: datetime | None, *, provenance: bool) -> bytes:
@@ -128,7 +129,7 @@ def _origin(held: HeldBucket | None) -> BucketOrigin | None:
     tags=["stats"],
     response_model=RestatementsAnswer,
     responses=_BAD_RANGE | _UNAVAILABLE,
-    summary="Every later change of a day that had been archived and had left Redis",
+    summary="All changes of closed days, which were archived and evicted from Redis before",
 )
 async def restatements(
     services: ServicesDependency,
@@ -138,8 +139,10 @@ async def restatements(
     after: Annotated[str, Query(max_length=500)] = "",
     limit: Limit = 1000,
 ) -> Response:
-    """By day, and for each day and type in the order in which they happened. `limit` counts changes of a day and
-    type, each of which may concern several payment methods.
+    """Return the restatements of a range of days, both ends included.
+
+    They are sorted by day, and for each day and type in the order in which they happened. `limit` counts changes of
+    a day and type. One change may cover several payment methods, each an entry of the list.
     """
     services.check_recovered()
     make = partial(_restatements, services.stores, from_date, to_date, after, limit)

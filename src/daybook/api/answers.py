@@ -1,4 +1,4 @@
-"""Answers that FastAPI does not make by itself: exact amounts, and errors."""
+"""Answers that FastAPI does not make by itself: exact amounts and errors."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ _SLICE_BYTES = 64 << 10
 
 
 class JsonBytes(Response):
-    """JSON that is shared with others: sent in slices, so that a slow client takes one of them and no copy of all."""
+    """Sends JSON bytes in slices, so that no connection buffers a copy of a large answer."""
 
     media_type = "application/json"
 
@@ -25,16 +25,16 @@ class JsonBytes(Response):
             part = self.body[first : first + _SLICE_BYTES]
             more = first + _SLICE_BYTES < len(self.body)
             await send({"type": "http.response.body", "body": part, "more_body": more})
-            await asyncio.sleep(0)  # else many who take large answers at once hold the event loop
+            await asyncio.sleep(0)  # many large answers at once would hold the event loop
 
 
 def json_answer(value: Any) -> Response:
-    """Answer plain values and pydantic models that hold exact numbers (`books/exact_json.py`)."""
+    """Return plain values and pydantic models as JSON with exact numbers (`books/exact_json.py`)."""
     return Response(msgspec.json.encode(value, enc_hook=dict), media_type="application/json")
 
 
 def error_answer(error: Exception) -> JSONResponse:
-    """Answer an error with its status and its message; 503 says when to try again."""
+    """Return an error's status and message. A 503 says when to try again."""
     status = error.status if isinstance(error, DaybookError) else 500
     headers = {"Retry-After": _SECONDS_TO_RETRY} if status == 503 else None  # noqa: PLR2004 - HTTP's number
     return JSONResponse({"detail": str(error)}, status, headers)

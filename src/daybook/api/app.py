@@ -1,4 +1,4 @@
-"""The HTTP application: routers and error handlers, no I/O."""
+"""The HTTP application: routers and error handlers. Does no I/O."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,13 +17,13 @@ from daybook.errors import DaybookError
 
 
 class AppState(TypedDict):
-    """What handlers ask for (`api/dependencies.py`)."""
+    """The parts that handlers depend on (`api/dependencies.py`)."""
 
     services: Services
 
 
 def create_app(services: Services) -> FastAPI:
-    """Make the app over parts that somebody else opens and closes (`daybook.lifespan`)."""
+    """Make the app. The caller opens and closes the `services` (`daybook.lifespan`)."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:

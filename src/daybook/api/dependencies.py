@@ -1,4 +1,4 @@
-"""What handlers ask for."""
+"""The dependencies of handlers."""
 
 from typing import Annotated, cast
 
@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from daybook.api.services import Services
 
 
-async def _services(request: Request) -> Services:  # not sync: that would take a thread for each request
+async def _services(request: Request) -> Services:  # async, because a sync function takes a thread for each request
     return cast(Services, request.state.services)
 
 

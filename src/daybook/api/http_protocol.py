@@ -1,4 +1,4 @@
-"""What one connection may take of the service: uvicorn's protocol, with bounds on bytes and time."""
+"""uvicorn's HTTP protocol with bounds on what one connection may take."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,14 +18,14 @@ _TOO_LARGE = (
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Answers 431 to a request line and headers of more than `HEAD_BYTES`, and closes connections that stand still.
 
-    A request that is sent before the one before it is answered may take twice as much.
+    A pipelined request may have twice as many bytes.
     """
 
     head_seconds: ClassVar[float] = 30.0
-    """From the start of a connection, or the end of a response, until the headers of the next request are complete.
-    (A connection that sends nothing after a response is closed by uvicorn after 5 s.)"""
+    """Longest time from the start of a connection, or the end of a response, to the end of the next request's headers.
+    uvicorn closes a connection that sends nothing for 5 s after a response."""
     write_seconds: ClassVar[float] = 60.0
-    """As long a client may take nothing of a response that waits for it."""
+    """Longest time in which a client takes nothing of a response."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -81,7 +81,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(seconds, act)
 
     def _refuse(self) -> None:
-        """Answer, and drop what comes for a moment: whose bytes meet a closed connection loses the answer."""
+        """Answer 431 and drop what the client still sends: on a closed connection that would destroy the answer."""
         self._is_refused = True
         if self._is_answering:
             self.transport.close()

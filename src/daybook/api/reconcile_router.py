@@ -22,10 +22,10 @@ router = APIRouter(prefix="/v1")
     tags=["stats"],
     response_model=schemas.ReconcileAnswer,
     responses={503: {"model": schemas.Detail}},
-    summary="Whether sources, Redis and the archive agree to the row and the cent",
+    summary="Compare sources, Redis and the archive, to the row and the cent",
 )
 async def reconciliation(services: ServicesDependency) -> Response:
-    """Reads everything that both stores hold."""
+    """Read all that both stores hold and compare it. This takes longer the more days there are."""
     services.check_recovered()
     make = partial(_reconcile, services.stores)
     return JsonBytes(await services.answers.answer("reconcile", make, keep=False))

@@ -15,6 +15,8 @@ router = APIRouter(prefix="/v1", tags=["imports"])
 
 
 class RejectsFormat(StrEnum):
+    """Format of the answer."""
+
     JSON = "json"
     CSV = "csv"
 
@@ -30,17 +32,19 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     "/imports/{source}/rejects",
     response_model=RejectsAnswer,
     responses=_RESPONSES,
-    summary="The rows of a source that break a rule",
+    summary="The rejects of a source",
 )
 async def rejects(
     services: ServicesDependency,
     source: Annotated[str, Path(max_length=100)],
-    format: RejectsFormat = RejectsFormat.JSON,  # noqa: A002 - the parameter's name in the address
-    after: Annotated[int, Query(ge=0, le=1 << 62, description="Only lines behind this one (JSON).")] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="How many at most (JSON).")] = 1000,
+    format: RejectsFormat = RejectsFormat.JSON,  # noqa: A002 - name of the query parameter
+    after: Annotated[int, Query(ge=0, le=1 << 62, description="Only rejects after this line (JSON).")] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Largest number of rejects (JSON).")] = 1000,
 ) -> Response:
-    """As JSON all of them, page by page, each with the row that corrected it. As CSV, in the file's own columns plus
-    the reason, those that nobody has corrected yet: to be corrected and imported again.
+    """Return the rejects of a source, in line order.
+
+    JSON holds all rejects, page by page, each with its correction. CSV holds the rejects without a correction, in the
+    file's own columns plus the reason; correct the rows and import the file again.
     """
     services.check_recovered()
     rejected = Rejects(services.stores)

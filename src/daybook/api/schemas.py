@@ -1,4 +1,4 @@
-"""What the API answers, for its OpenAPI document."""
+"""The answers of the API, for its OpenAPI document."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -6,163 +6,199 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, WithJsonSchema
 
 Amount = Annotated[Any, WithJsonSchema({"type": "number", "examples": [17587.95]})]
-"""In a schema: an exact JSON number, with as many decimals as it needs, two at least."""
+"""An exact JSON number in a schema, with as many decimals as it needs, at least two."""
 
 METHOD_TOTALS_EXAMPLE = {"apple_pay": 18536.58, "paypal": 17587.95}
 
 
 class DayTotals(BaseModel):
-    """A day; a type without transactions is an empty object. Amounts are exact JSON numbers."""
+    """The totals of a day by payment method, as exact JSON numbers. A type without transactions is an empty object."""
 
     deposits: dict[str, Amount] = Field(examples=[METHOD_TOTALS_EXAMPLE])
     withdrawals: dict[str, Amount] = Field(examples=[METHOD_TOTALS_EXAMPLE])
 
 
 class StatsAnswer(BaseModel):
-    """Days in order; days without transactions are absent."""
+    """Days in order. Days without transactions are left out."""
 
     data: dict[str, DayTotals]
 
 
 class Detail(BaseModel):
+    """An error."""
+
     detail: str
 
 
 class Alive(BaseModel):
+    """The answer of a process that runs."""
+
     status: str = "ok"
 
 
 class Readiness(BaseModel):
+    """The state of the stores and of the background work."""
+
     ready: bool
     checks: dict[str, str] = Field(
-        default_factory=dict, description="What is not as it should be, or `ok`; with `?verbose` all checks."
+        default_factory=dict,
+        description="The problem of each failed check, by its name. With `?verbose`, all checks; `ok` has no problem.",
     )
 
 
 class ControlTotals(BaseModel):
-    """Sums of all rows that are applied, exact decimal text."""
+    """The sums of all applied rows, as exact decimal text."""
 
     deposits: str
     withdrawals: str
 
 
 class ImportState(BaseModel):
-    """One source. At every moment rows = applied + rejected + waiting."""
+    """One source and its progress. At every moment rows = applied + rejected + waiting."""
 
     source: str
     path: str
-    fingerprint: str = Field(description="SHA-256 of the content that was read so far.")
-    size: int = Field(description="Bytes of content.")
-    read_bytes: int
+    fingerprint: str = Field(description="SHA-256 of the content read so far.")
+    size: int = Field(description="Size of the content in bytes.")
+    read_bytes: int = Field(description="Bytes of content read so far.")
     rows: int
     applied: int
     rejected: int
     waiting: int
-    state: str = Field(description="`reading`, `applying`, `done`, or `waiting` (see `problem`).")
+    state: str = Field(description="`reading`, `applying`, `done`, or `waiting` (`problem` says why).")
     problem: str
+    rereads: int = Field(
+        description="How often another program took its batches from the queue, so that they were read again."
+    )
     control_totals: ControlTotals
 
 
 class ImportsAnswer(BaseModel):
+    """All sources, in the order in which they were registered."""
+
     imports: list[ImportState]
     problems: dict[str, str] = Field(
-        description="Files that cannot be imported at all, and why; a bad CsvFilePath under its own name."
+        description="The reason for each file that cannot be imported, by path; a bad CsvFilePath under that name."
     )
 
 
 class MethodTotal(BaseModel):
+    """The total of a payment method."""
+
     amount: Amount
-    transactions: int
+    transactions: int = Field(description="Number of transactions.")
 
 
 class DayMethods(BaseModel):
-    """A day; a type without transactions is an empty object."""
+    """The totals of a day by payment method. A type without transactions is an empty object."""
 
     deposits: dict[str, MethodTotal]
     withdrawals: dict[str, MethodTotal]
 
 
 class BucketOrigin(BaseModel):
-    """Where a day's type comes from."""
+    """The origin of a day's totals of one type."""
 
-    store: str = Field(description="`redis` or `archive`.")
+    store: str = Field(description="The store that was read: `redis` or `archive`.")
     version: int = Field(description="Grows with every change.")
-    as_of: datetime | None = Field(description="When it last changed; in the archive: was last written.")
+    as_of: datetime | None = Field(
+        description="Time of the last change in Redis, or of the last write in the archive; null when not known."
+    )
 
 
 class DayOrigin(BaseModel):
+    """The origin of a day's totals; null for a type without transactions."""
+
     deposits: BucketOrigin | None
     withdrawals: BucketOrigin | None
-    rows_waiting: bool = Field(description="Whether rows are queued that may belong to this day.")
+    rows_waiting: bool = Field(description="True when rows that may belong to this day wait in the queue.")
 
 
 class AggregatesAnswer(BaseModel):
+    """Days in order. Days without transactions are left out."""
+
     data: dict[str, DayMethods]
     unknown: list[str] | None = Field(
         default=None,
-        description="With `as_of`: days whose rows were still coming in then, or came later; they are not in `data`.",
+        description="With `as_of`: days that were not closed at that moment, so their totals then are not known. "
+        "They are not in `data`.",
     )
-    provenance: dict[str, DayOrigin] | None = Field(default=None, description="With `provenance=true`.")
+    provenance: dict[str, DayOrigin] | None = Field(
+        default=None, description="With `provenance=true`: the origin of each day."
+    )
 
 
 class RestatementState(BaseModel):
-    """A later change of one payment method's total of a day that had been archived and had left Redis."""
+    """A change of one payment method's total on a closed day, which was archived and evicted from Redis before."""
 
     date: str
     type: str = Field(description="`deposits` or `withdrawals`.")
     payment_method: str
     old: Amount
     new: Amount
-    transactions: int = Field(description="How many came in addition.")
-    source: str
-    offset: int = Field(description="Bytes of the source before the rows that made the change (`queue`: elements).")
-    end_offset: int
-    at: datetime = Field(description="When it was applied.")
-    version: int
+    transactions: int = Field(description="Number of added transactions.")
+    source: str = Field(description="Source of the rows that made the change.")
+    offset: int = Field(description="Byte offset of these rows in the source; for `queue`, a number of elements.")
+    end_offset: int = Field(description="End of these rows, counted like `offset`.")
+    at: datetime = Field(description="Time at which the change was applied.")
+    version: int = Field(description="Version of the day and type after the change.")
 
 
 class RestatementsAnswer(BaseModel):
+    """A page of restatements."""
+
     restatements: list[RestatementState]
-    next: str | None = Field(description="Ask again with `after` set to this for the rest; null: there is none.")
+    next: str | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
 class CorrectedBy(BaseModel):
+    """The row that counts in the place of a rejected one."""
+
     source: str
     line: int
 
 
 class RejectState(BaseModel):
-    line: int = Field(description="In the file, from 1; of the queue: number of the transaction.")
-    raw: str
+    """A rejected row."""
+
+    line: int = Field(description="Line in the file, from 1; for `queue`, the number of the row.")
+    raw: str = Field(description="The row's text.")
     reason: str
-    corrected_by: CorrectedBy | None = Field(description="The row that counts instead.")
+    corrected_by: CorrectedBy | None = Field(description="The row that counts in its place; null when there is none.")
 
 
 class RejectsAnswer(BaseModel):
+    """A page of the rejects of a source."""
+
     source: str
     path: str
     rejects: list[RejectState]
-    next: int | None = Field(description="Ask again with `after` set to this for the rest; null: there is none.")
+    next: int | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
 class StoredTotal(BaseModel):
+    """The sum of a day and type in one store."""
+
     version: int
     amount: Amount
-    transactions: int
+    transactions: int = Field(description="Number of transactions.")
 
 
 class BucketComparison(BaseModel):
+    """A day and type in Redis and in the archive."""
+
     date: str
     type: str
     redis: StoredTotal
     archive: StoredTotal | None
     state: str = Field(
-        description="`same`; `ahead`: the next dump writes it; `different`: the archive contradicts Redis."
+        description="`same`; `ahead`: Redis is newer and the next dump writes it; "
+        "`different`: the archive contradicts Redis."
     )
 
 
 class SourceAccount(BaseModel):
-    """One source: rows = applied + rejected + waiting."""
+    """The rows of one source. It is balanced when rows = applied + rejected + waiting."""
 
     source: str
     path: str
@@ -175,18 +211,22 @@ class SourceAccount(BaseModel):
 
 
 class Comparison(BaseModel):
-    sources: Amount = Field(description="The sum of the control totals of all sources.")
-    buckets: Amount = Field(description="The sum of all buckets, in Redis and in the archive.")
-    balanced: bool
+    """A grand total, computed in two ways."""
+
+    sources: Amount = Field(description="Sum over all sources.")
+    buckets: Amount = Field(description="Sum over all days and types, in Redis and in the archive.")
+    balanced: bool = Field(description="True when both sums are equal.")
 
 
 class ReconcileAnswer(BaseModel):
-    balanced: bool = Field(description="Whether everything fits together.")
-    steady: bool = Field(description="False: rows were applied while this was read, so ask again.")
-    waiting_elements: int = Field(description="Elements in the queue.")
+    """The comparison of all sources, of Redis and of the archive."""
+
+    balanced: bool = Field(description="True when all sums agree and the archive does not contradict Redis.")
+    steady: bool = Field(description="False when rows were applied meanwhile; ask again then.")
+    waiting_elements: int = Field(description="Number of elements in the queue.")
     transactions: Comparison
     deposits: Comparison
     withdrawals: Comparison
     sources: list[SourceAccount]
-    buckets: list[BucketComparison] = Field(description="All buckets that Redis holds.")
-    archived_buckets: int = Field(description="How many the archive holds.")
+    buckets: list[BucketComparison] = Field(description="All days and types that Redis holds.")
+    archived_buckets: int = Field(description="Number of days and types in the archive.")

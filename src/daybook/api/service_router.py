@@ -12,20 +12,22 @@ from daybook.domain.source import Source
 router = APIRouter()
 
 
-@router.get("/livez", tags=["health"], summary="The process answers")
+@router.get("/livez", tags=["health"], summary="Liveness: the process answers")
 async def livez() -> Alive:
+    """Answer 200 while the process runs."""
     return Alive()
 
 
 @router.get(
     "/readyz",
     tags=["health"],
-    summary="Stores answer and workers live",
+    summary="Readiness: both stores answer and the background work runs",
     responses={503: {"model": Readiness}},
 )
 async def readyz(
     services: ServicesDependency, response: Response, verbose: Annotated[str | None, Query()] = None
 ) -> Readiness:
+    """Answer 200 when every check is `ok`, else 503 with the problems. `?verbose` shows all checks."""
     checks = await services.checks()
     problems = {name: word for name, word in checks.items() if word != OK}
     if problems:
@@ -33,8 +35,9 @@ async def readyz(
     return Readiness(ready=not problems, checks=problems if verbose is None else checks)
 
 
-@router.get("/v1/imports", tags=["imports"], summary="How far every source is", responses={503: {"model": Detail}})
+@router.get("/v1/imports", tags=["imports"], summary="Progress of every source", responses={503: {"model": Detail}})
 async def imports(services: ServicesDependency) -> ImportsAnswer:
+    """Return every source with its rows, and the files that cannot be imported."""
     sources = await services.stores.sources.all()
     return ImportsAnswer(imports=[_state(source) for source in sources], problems=services.import_problems())
 
@@ -52,5 +55,6 @@ def _state(source: Source) -> ImportState:
         waiting=source.waiting,
         state=source.state,
         problem=source.problem,
+        rereads=source.rereads,
         control_totals=ControlTotals(**source.control_totals),
     )

@@ -14,25 +14,27 @@ OK = "ok"
 
 @dataclass
 class Services:
+    """The stores and the state of the background work."""
+
     stores: Stores
     waiting_for: Callable[[], str]
-    """Names what keeps the lane from working: till it is empty the stores may not fit together."""
+    """Returns the reason why the lane does not work. Redis and the archive may disagree until it is empty."""
     worker_problems: Callable[[], dict[str, str]]
-    """Problems of the background work by its name; empty when all is well."""
+    """Returns the problems of the background work, by task name."""
     import_problems: Callable[[], dict[str, str]]
-    """Files that cannot be imported at all, and why."""
+    """Returns the reasons why files cannot be imported, by path."""
     answers: SharedAnswers = field(init=False)
 
     def __post_init__(self) -> None:
         self.answers = SharedAnswers(self.stores, self.waiting_for)
 
     def check_recovered(self) -> None:
-        """Raise RecoveringError while the stores may not fit together."""
+        """Raise RecoveringError while Redis and the archive may disagree."""
         if reason := self.waiting_for():
             raise RecoveringError(reason)
 
     async def checks(self) -> dict[str, str]:
-        """Return `ok` or the problem of each store and of the workers."""
+        """Return `ok` or the problem, by name: each store, and `workers` or the tasks that have a problem."""
         redis, archive = await asyncio.gather(_check(self._redis), _check(self._archive))
         found = {"redis": redis, self.stores.archive.name.lower(): archive}
         return found | (self.worker_problems() or {"workers": OK})

@@ -1,4 +1,4 @@
-"""Answers that are made once for all who ask the same, and only so many at a time."""
+"""Makes an answer once for all who ask the same question, and bounds the answers in the making."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from daybook.stores.stores import Stores
 
 _MAKING_AT_ONCE = 4
 _MAX_AGE_SECONDS = 1.0
-"""For what changes without a commit: someone who writes to the archive by hand."""
+"""Longest time that an answer is kept. It covers changes without a commit: somebody writes to the archive by hand."""
 _KEPT_BYTES = 16 << 20
 
 Make = Callable[[], Awaitable[bytes]]
@@ -28,23 +28,26 @@ class _Kept(NamedTuple):
 
 @dataclass(eq=False)
 class _Making:
-    """One answer on its way."""
+    """An answer in the making."""
 
     task: asyncio.Task[bytes] = field(init=False)
     begun: bool = False
-    """Redis was asked for its state: later questions must not share this answer."""
+    """Redis was asked for its state. Later questions must not share this answer."""
 
 
 class SharedAnswers:
-    """Gives an answer only to questions that came before Redis was asked for the state that it belongs to."""
+    """Shares an answer only among questions that came before Redis was asked for its state.
+
+    A kept answer is used only when Redis says, after the question came, that nothing was committed since.
+    """
 
     def __init__(
         self, stores: Stores, waiting_for: Callable[[], str], *, most: int = 64, seconds: float = 30.0
     ) -> None:
-        """`waiting_for` names what keeps the lane from working: till it is empty the stores may not fit together.
+        """Take `waiting_for`, which returns the reason why the lane does not work.
 
-        `most` answers are in the making at a time, those included that wait for others to end; each takes at most
-        `seconds`, its waiting included.
+        Redis and the archive may disagree until it is empty. `most` bounds the answers in the making, including those
+        that wait for their turn. `seconds` bounds the time of an answer, including its waiting.
         """
         self._stores, self._waiting_for = stores, waiting_for
         self._most, self._seconds = most, seconds
@@ -56,11 +59,11 @@ class SharedAnswers:
         self._next: asyncio.Task[RedisState] | None = None
 
     async def answer(self, question: Hashable, make: Make, *, keep: bool = True) -> bytes:
-        """Return what `make` answers, made for this question or for an equal one.
+        """Return the answer of `make`, made for this question or for an equal one.
 
-        `keep`: the answer changes only with Redis' state, so it is given again while that stays the same.
-        A cancelled caller stops its own waiting only. Raises BusyError when too many answers are in the making or
-        this one takes too long, RecoveringError, StoreUnavailableError, and what `make` raises.
+        `keep` allows to give it again while Redis' state stays the same. Cancelling a caller leaves the answer in the
+        making. Raises BusyError when too many answers are in the making or this one takes too long,
+        RecoveringError while Redis and the archive may disagree, StoreUnavailableError, and what `make` raises.
         """
         if keep and (kept := self._kept_of(question, await self._state())):
             return kept
@@ -70,7 +73,7 @@ class SharedAnswers:
         return await asyncio.shield(making.task)
 
     async def close(self) -> None:
-        """Give up what is in the making."""
+        """Cancel all answers in the making."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -87,7 +90,7 @@ class SharedAnswers:
     def _end(self, task: asyncio.Task[bytes]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # else asyncio logs it as never retrieved when all who asked have gone
+            task.exception()  # asyncio would log it as never retrieved when no caller is left
 
     async def _make(
         self, question: Hashable, make: Make, making: _Making, before: _Making | None, *, keep: bool
@@ -117,7 +120,7 @@ class SharedAnswers:
         return kept.answer if kept and kept.state == state and time.monotonic() < kept.until else None
 
     async def _state(self) -> RedisState:
-        """Ask Redis from now on; all who ask before the question is sent share one round trip."""
+        """Return the state of Redis, asked after this call. All calls before the question is sent share its answer."""
         if self._next is None:
             self._next = asyncio.create_task(self._ask(self._asking))
         state = await asyncio.shield(self._next)

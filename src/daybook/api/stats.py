@@ -1,4 +1,4 @@
-"""`GET /stats`: the route, and the short way to its answers."""
+"""`GET /stats`: the route, and a shortcut to its answers."""
 
 import re
 from datetime import date
@@ -24,7 +24,7 @@ _USUAL_QUESTION = re.compile(rb"from_date=(\d{4}-\d{2}-\d{2})&to_date=(\d{4}-\d{
 
 
 def _only_days(text: str) -> str:
-    """Keep pydantic from reading `1767225600` or a moment as a day."""
+    """Return the text of a day; keep pydantic from reading `1767225600` or a moment as a day."""
     if _DAY.fullmatch(text) is None:
         raise PydanticCustomError("date_parsing", "Input should be a valid date in the form YYYY-MM-DD")
     return text
@@ -40,7 +40,7 @@ Day = Annotated[date, BeforeValidator(_only_days), Query(examples=["2026-01-01"]
     summary="Exact totals per day, type and payment method",
 )
 async def stats(services: ServicesDependency, from_date: Day, to_date: Day) -> Response:
-    """Both ends of the range belong to it."""
+    """Return the totals of a range of days, both ends included."""
     return await _answer(services, from_date, to_date)
 
 
@@ -50,7 +50,7 @@ async def _answer(services: Services, first: date, last: date) -> Response:
 
 
 class StatsShortcut:
-    """Answers `from_date=…&to_date=…` before FastAPI reads the query, which takes longer than the answer."""
+    """Answers `from_date=…&to_date=…` without FastAPI, whose parsing of the query takes longer than the answer."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app, self._services = app, services
@@ -70,7 +70,7 @@ class StatsShortcut:
 
 
 def _days_of(query: bytes) -> tuple[date, date] | None:
-    """Return the days that the usual question names; None for any other, which FastAPI judges."""
+    """Return the two days of the usual query; None for any other query, which goes to FastAPI."""
     found = _USUAL_QUESTION.fullmatch(query)
     if found is None:
         return None

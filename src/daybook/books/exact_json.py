@@ -1,4 +1,4 @@
-"""Amounts as JSON numbers, digit by digit: no double is between the total and its text."""
+"""Exact amounts as JSON numbers. They are written from decimal text, never through a float."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +19,7 @@ def number_of(units: int) -> msgspec.Raw:
 
 
 def encode(value: Any) -> bytes:
-    """Return the JSON of plain values, exact numbers, and models that become a dict."""
+    """Return the JSON of plain values, exact numbers and pydantic models."""
     return msgspec.json.encode(value, enc_hook=dict)
 
 
@@ -29,10 +29,10 @@ def member(name: str, value: Any) -> bytes:
 
 
 def object_of(members: Iterable[bytes]) -> msgspec.Raw:
-    """Return the JSON object of members that are encoded already: a large one in small steps."""
+    """Return the JSON object of encoded members. A large object is encoded in small steps this way."""
     return msgspec.Raw(b"{" + b",".join(members) + b"}")
 
 
 def array_of(values: Iterable[bytes]) -> msgspec.Raw:
-    """Return the JSON array of values that are encoded already: a large one in small steps."""
+    """Return the JSON array of encoded values. A large array is encoded in small steps this way."""
     return msgspec.Raw(b"[" + b",".join(values) + b"]")

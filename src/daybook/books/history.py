@@ -1,4 +1,4 @@
-"""Restatements, and totals as they were known at a moment."""
+"""Restatements, and totals as they were known at an earlier moment."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -15,34 +15,37 @@ from daybook.stores.consistent_read import consistent_read
 from daybook.stores.stores import Stores
 
 _PER_PAGE = 1000
-_BEHIND_EVERY_KEY = "~"
+_AFTER_EVERY_KEY = "~"
+"""Suffix of a day that sorts after the keys of all its restatements."""
 
 
 class AsOf(NamedTuple):
     """Buckets as they were known at a moment."""
 
     known: dict[Bucket, HeldBucket]
-    """Each with the state and the last change that it had then, and the store that answers for it now."""
+    """Buckets with their state and last change as of that moment. `resident` and `closed` are those of now."""
     unknown: set[Bucket]
-    """Buckets of which nobody knows how they stood then."""
+    """Buckets whose state at that moment is not known."""
 
     @property
     def unknown_days(self) -> set[str]:
+        """The days that have an unknown bucket."""
         return {bucket.day for bucket in self.unknown}
 
 
 @dataclass
 class _Past:
-    """Goes back from what a bucket is now, by its restatements in their order."""
+    """Computes an earlier state of a bucket from its present one. Takes the bucket's restatements in order."""
 
     version: int
     since: str
     reached: int = -1
-    """The version of the last restatement that is not undone."""
+    """Version of the last restatement that is not undone; -1 when there is none."""
     undone: dict[str, Change] = field(default_factory=dict)
-    """By payment method: the first total, and all transactions, of those that are."""
+    """The undone restatements together, by payment method: the first change, with the transactions of all."""
 
     def undo(self, restatement: Restatement) -> None:
+        """Take a restatement back that came after the moment."""
         if not self.undone:
             self.version, self.since = restatement.version - 1, restatement.since
         for method, change in restatement.changes.items():
@@ -50,9 +53,11 @@ class _Past:
             self.undone[method] = first._replace(transactions=first.transactions + change.transactions)
 
     def is_known(self, then: str) -> bool:
+        """Return True when the bucket had this state at the moment `then`."""
         return self.reached >= self.version or "" < self.since <= then
 
     def then(self, now: HeldBucket) -> HeldBucket:
+        """Return the bucket as it was before the undone restatements."""
         return now._replace(state=BucketState(self.version, self._cells(now.state.cells)), since=self.since)
 
     def _cells(self, now: Cells) -> Cells:
@@ -63,15 +68,18 @@ class _Past:
 
 
 class History:
-    """Reads Redis before the archive, so that nothing is missed that moves in between."""
+    """Reads restatements from Redis, then from the archive, so that one dumped in between is not missed."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
     async def restatements(self, first: date, last: date, after: str, number: int) -> list[Restatement]:
-        """Up to `number` of a range of days whose keys come after a text, by key."""
+        """Return at most `number` restatements of a range of days, in key order, with keys above `after`.
+
+        Raises InvalidRangeError, StoreUnavailableError.
+        """
         check_range(first, last)
-        begin, end = max(after, first.isoformat()), last.isoformat() + _BEHIND_EVERY_KEY
+        begin, end = max(after, first.isoformat()), last.isoformat() + _AFTER_EVERY_KEY
         async with consistent_read(self._stores, await self._stores.hot.restored_state()):
             return await self._page(await self._stores.hot.waiting_restatements(), begin, end, number)
 
@@ -80,10 +88,10 @@ class History:
         return await asyncio.to_thread(_first, [*waiting, *archived], begin, end, number)
 
     async def as_of(self, first: date, last: date, moment: datetime) -> AsOf:
-        """All buckets of a range of days as they were known at a moment. Raises what `read_buckets` raises.
+        """Return all buckets of a range of days as they were known at a moment. Raises what `read_buckets` raises.
 
-        Known is what a bucket held while it was closed: from its archiving on, through every restatement. Of
-        the time in which its rows came in there is no history.
+        The state of a closed bucket is known from the time when it was archived, and after each restatement. There is
+        no history of the time before, when its rows came in.
         """
         then = moment_text(moment)
         async with consistent_read(self._stores, await self._stores.hot.restored_state()):
@@ -97,9 +105,9 @@ class History:
         past = await asyncio.to_thread(_all_past, buckets)
         async for each in self._all_restatements(first, last):
             if each.bucket not in buckets or each.version > buckets[each.bucket].state.version:
-                continue  # newer than what was read
+                continue  # newer than the buckets that were read
             own = past[each.bucket]
-            if each.at <= then and not own.undone:  # clocks of several owners may differ
+            if each.at <= then and not own.undone:  # clocks of several lane owners may differ
                 own.reached = each.version
             else:
                 own.undo(each)
@@ -107,7 +115,7 @@ class History:
 
     async def _all_restatements(self, first: date, last: date) -> AsyncIterator[Restatement]:
         waiting = await self._stores.hot.waiting_restatements()
-        begin, end = first.isoformat(), last.isoformat() + _BEHIND_EVERY_KEY
+        begin, end = first.isoformat(), last.isoformat() + _AFTER_EVERY_KEY
         while page := await self._page(waiting, begin, end, _PER_PAGE):
             for each in page:
                 yield each

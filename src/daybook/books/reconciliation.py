@@ -1,4 +1,4 @@
-"""The books compared: every source's rows, every bucket in both stores, and the grand totals."""
+"""Compares the books: the rows of every source, every bucket in both stores, and the grand totals."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,23 +16,27 @@ _TRIES = 3
 
 
 class Standing(StrEnum):
-    """How a bucket in Redis stands to the archive's."""
+    """The relation of a bucket in Redis to the same bucket in the archive."""
 
     SAME = "same"
     AHEAD = "ahead"
-    """The next dump writes it."""
+    """Redis is newer; the next dump writes the bucket to the archive."""
     DIFFERENT = "different"
     """The archive contradicts Redis."""
 
 
 @dataclass(frozen=True)
 class BucketComparison:
+    """A resident bucket in both stores."""
+
     bucket: Bucket
     redis: BucketState
     archive: BucketState | None
+    """The archive's state; None when the bucket is not archived."""
 
     @property
     def standing(self) -> Standing:
+        """The relation of Redis to the archive."""
         if self.redis.is_ahead_of(self.archive):
             return Standing.AHEAD
         return Standing.SAME if self.archive == self.redis else Standing.DIFFERENT
@@ -40,31 +44,37 @@ class BucketComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A sum as the sources and as the buckets have it: transactions, or units of 10^-8."""
+    """A grand total in transactions or units, once from all sources and once from all buckets."""
 
     sources: int
     buckets: int
 
     @property
     def balanced(self) -> bool:
+        """True when both sums are equal."""
         return self.sources == self.buckets
 
 
 @dataclass(frozen=True)
 class Reconciliation:
+    """The comparison of all books."""
+
     steady: bool
-    """False: rows were applied while this was read."""
+    """False when rows were applied while the books were read."""
     waiting_elements: int
+    """Number of elements in the queue."""
     sources: Sequence[Source]
     transactions: Comparison
     amounts: dict[str, Comparison]
-    """By type."""
+    """The comparison of units by type, `deposits` and `withdrawals`."""
     buckets: Sequence[BucketComparison]
-    """All buckets that Redis holds."""
+    """All resident buckets."""
     archived_buckets: int
+    """Number of archived buckets."""
 
     @property
     def balanced(self) -> bool:
+        """True when all sums are equal, every source is balanced, and the archive contradicts no bucket of Redis."""
         return (
             all(each.balanced for each in (self.transactions, *self.amounts.values()))
             and all(map(is_balanced, self.sources))
@@ -73,14 +83,14 @@ class Reconciliation:
 
 
 def is_balanced(source: Source) -> bool:
-    """Return whether its rows = applied + rejected + waiting, none of them negative."""
+    """Return True when the source's rows are applied + rejected + waiting and none of the three is negative."""
     parts = source.applied_rows, source.rejected_rows, source.waiting
     return source.read.rows == sum(parts) and min(parts) >= 0
 
 
 @dataclass
 class _Buckets:
-    """All buckets of both stores, added up."""
+    """The sums of all buckets. A bucket in both stores counts with its state in Redis."""
 
     comparisons: list[BucketComparison] = field(default_factory=list)
     units: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TYPES, 0))
@@ -98,9 +108,9 @@ class _Buckets:
 
 
 async def reconcile(stores: Stores) -> Reconciliation:
-    """Read everything that both stores hold; again, a few times, while rows are applied in between.
+    """Read all that both stores hold, and compare it.
 
-    Raises StoreUnavailableError.
+    Reads again, at most 3 times in all, when rows were applied meanwhile. Raises StoreUnavailableError.
     """
 
     async def read() -> tuple[list[Source], _Buckets]:

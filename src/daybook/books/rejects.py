@@ -1,4 +1,4 @@
-"""The rejected rows of a source, and what became of them."""
+"""The rejects of a source, and their corrections."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
@@ -14,19 +14,21 @@ _PER_PAGE = 1000
 
 
 class JudgedReject(NamedTuple):
+    """A reject and its correction."""
+
     reject: Reject
     correction: Correction | None
-    """The row that counts instead."""
+    """The correction that counts in its place, or is about to; None when there is none."""
 
 
 class Rejects:
-    """Reads Redis before the archive, so that nothing is missed that moves in between."""
+    """Reads rejects from Redis, then from the archive, so that one dumped in between is not missed."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
     async def source(self, source_id: str) -> Source:
-        """Raises UnknownSourceError, RecoveringError."""
+        """Return a source. Raises UnknownSourceError when it is in no store, RecoveringError during a restore."""
         found = await self._stores.sources.get(source_id)
         if found is None:
             await self._stores.sources.version()
@@ -34,7 +36,7 @@ class Rejects:
         return found
 
     async def page(self, source_id: str, after_line: int, number: int) -> list[JudgedReject]:
-        """Return up to `number` rejects of a source after `after_line`, in line order."""
+        """Return at most `number` rejects of a source after `after_line`, in line order."""
         waiting = [
             reject
             for reject in await self._stores.hot.waiting_rejects()
@@ -47,20 +49,20 @@ class Rejects:
         return [JudgedReject(by_line[line], corrections.get(line)) for line in lines]
 
     async def pages(self, source_id: str) -> AsyncIterator[list[JudgedReject]]:
-        """Give all rejects of a source, in line order."""
+        """Yield all rejects of a source, in line order."""
         after = 0
         while page := await self.page(source_id, after, _PER_PAGE):
             yield page
             after = page[-1].reject.line
 
     async def _standing(self, source_id: str, lines: list[int]) -> dict[int, Correction]:
-        """Corrections whose row counts, or is about to."""
+        """Return the corrections that count or are about to, by corrected line."""
         found = await self._stores.archive.corrections(source_id, lines)
         void = await void_among(found.values(), self._stores)
         return {line: each for line, each in found.items() if each not in void.so_far | void.for_ever | void.unread}
 
     async def csv(self, source: Source) -> AsyncIterator[str]:
-        """CSV text of the header, then of each reject that nobody has corrected."""
+        """Yield lines of CSV: the header, then each reject without a correction."""
         columns = columns_of(source)
         yield csv_line(columns.header)
         async for page in self.pages(source.id):
@@ -73,10 +75,11 @@ class Rejects:
     async def _open_rows(
         self, source: Source, columns: RejectColumns, rejects: Sequence[Reject]
     ) -> dict[int, RejectedRow]:
-        """By line: the row that a further correction takes the place of, where there is something left to correct.
+        """Return the row that a new correction has to name, by line of the reject; rejects without one are left out.
 
-        Of a rejected correction it is the original one, as long as nobody has corrected that: never itself, or two
-        rows could take the place of one. Where it does not say which, the original's own source has it.
+        A reject names itself. A rejected correction names the original reject, else two corrections could count for
+        one row. It is left out when the original is corrected already. It is also left out when its text does not name
+        the original, which is then still open in its own source.
         """
         if not source.is_of_corrections:
             return {reject.line: RejectedRow(source.id, reject.line) for reject in rejects}

@@ -1,4 +1,4 @@
-"""Totals of a range of days, from Redis and the archive together."""
+"""Reads the totals of a range of days from Redis and the archive together."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -31,9 +31,9 @@ def check_range(first: date, last: date) -> None:
 async def read_parts(stores: Stores, first: date, last: date) -> AsyncIterator[Part]:
     """Read every bucket of a range of days, both ends included, part by part in order of days.
 
-    For each day Redis is read before the archive: a bucket that is evicted in between is then still found. The
-    archive is not asked for days that Redis has in full. Show nothing of a part before the last one has come:
-    only then is it known that the stores belong together. Raises InvalidRangeError, StoreUnavailableError.
+    For each day Redis is read before the archive, so that a bucket evicted in between is still found. The archive is
+    read only for days that Redis does not hold in full. The parts are valid only when the iteration ends without an
+    error: Redis and the archive are compared at its end. Raises InvalidRangeError, StoreUnavailableError.
     """
     check_range(first, last)
     before = await stores.hot.restored_state()
@@ -60,12 +60,12 @@ class _Span(NamedTuple):
 
     @property
     def buckets(self) -> int:
-        """How many it can have at most."""
+        """The largest number of buckets that it can have."""
         return ((self.last - self.first).days + 1) * len(TYPES)
 
 
 def _spans(first: date, last: date, resident: Sequence[Bucket]) -> Iterator[_Span]:
-    """Cut a range of days, so that none has too many resident buckets."""
+    """Cut a range of days into spans of few resident buckets."""
     days = [list(buckets) for _, buckets in groupby(resident, lambda bucket: bucket.day)]
     while len(days) > _RESIDENT_DAYS_PER_PART:
         some, days = days[:_RESIDENT_DAYS_PER_PART], days[_RESIDENT_DAYS_PER_PART:]
@@ -97,6 +97,7 @@ def cells_of(buckets: Mapping[Bucket, HeldBucket]) -> dict[Bucket, Cells]:
 
 
 def by_day(buckets: Mapping[Bucket, Cells]) -> Days:
+    """Group buckets by day; days without cells are left out."""
     days: Days = {}
     for bucket in sorted(buckets):
         if buckets[bucket]:
@@ -118,7 +119,7 @@ def _render_part(part: Part) -> list[bytes]:
 
 
 def render(days: Days) -> bytes:
-    """Return the JSON answer of `/stats`, amounts as exact numbers, methods in alphabetical order."""
+    """Return the JSON answer of `/stats`, with exact amounts and with methods in alphabetical order."""
     return _answer(_members(days))
 
 

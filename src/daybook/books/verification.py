@@ -1,4 +1,4 @@
-"""Files compared with the stores, to the row and the cent."""
+"""Compares files with the stores, to the row and the cent."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,26 +17,32 @@ _TRIES, _PAUSE_SECONDS = 20, 0.25
 
 
 class Difference(NamedTuple):
+    """One disagreement, as text for people. A text is empty where there is nothing to compare."""
+
     where: str
     """A file, or a day, type and payment method."""
     what: str
+    """Name of the compared value."""
     files: str
     redis: str
     archive: str
 
 
 class Accounts(NamedTuple):
-    """What the stores say at one moment."""
+    """The sources and buckets of both stores at one moment."""
 
     sources: list[Source]
-    """The queue's own included."""
+    """All sources, `queue` included."""
     archived_sources: Mapping[str, Source]
     hot: Mapping[Bucket, BucketState]
     archived: Mapping[Bucket, BucketState]
 
 
 async def read_accounts(stores: Stores) -> Accounts:
-    """Read all that the stores hold, while nothing is applied in between. Raises StoreUnavailableError."""
+    """Read all that the stores hold at one moment.
+
+    Reads again when rows were applied meanwhile. Raises StoreUnavailableError when that happens 20 times in a row.
+    """
 
     async def read() -> Accounts:
         sources, hot = await all_sources(stores), await _resident(stores)
@@ -46,12 +52,12 @@ async def read_accounts(stores: Stores) -> Accounts:
 
     reading = await read_steadily(stores.hot.state, read, tries=_TRIES, pause_seconds=_PAUSE_SECONDS)
     if not reading.steady:
-        raise StoreUnavailableError("rows are applied all the time: try again when the imports rest")
+        raise StoreUnavailableError("rows are being applied: try again when the imports have ended")
     return reading.value
 
 
 async def all_sources(stores: Stores) -> list[Source]:
-    """Return the sources in the order in which they became known; the archive's while Redis was never used."""
+    """Return all sources in the order in which they were registered; from the archive while Redis is empty."""
     if await stores.hot.state() is None:
         return sorted((held.source for held in await stores.archive.sources()), key=lambda source: source.order)
     return await stores.sources.all()
@@ -66,6 +72,8 @@ async def _resident(stores: Stores) -> dict[Bucket, BucketState]:
 
 @dataclass
 class Verdict:
+    """The outcome of a comparison: differences, and notes for people."""
+
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -73,10 +81,13 @@ class Verdict:
 def compare_source(
     source: Source, found: Recount, recorded: Mapping[int, str], accounts: Accounts
 ) -> Iterator[Difference]:
-    """The file's rows against the source's account. `recorded` holds its rejects: line → reason."""
+    """Yield the differences between a file's rows and its source in the stores.
+
+    `recorded` holds the source's rejects: line → reason.
+    """
     archived = accounts.archived_sources.get(source.id)
     if archived is not None and archived.applied.offset != source.applied.offset:
-        archived = None  # it waits for the next dump
+        archived = None  # the next dump writes it
     from_file = {
         "content (SHA-256)": found.digest,
         "rows": str(found.rows),
@@ -101,7 +112,7 @@ def _account(source: Source) -> dict[str, str]:
 
 
 def compare_buckets(verified: Iterable[Recount], others: Iterable[Source], accounts: Accounts) -> Verdict:
-    """The verified files' sums against the buckets; `others` are the sources of which no file was verified."""
+    """Compare the sums of the verified files with the buckets. `others` are the sources without a verified file."""
     expected: Sums = {}
     for found in verified:
         for bucket, cells in found.sums.items():
@@ -137,7 +148,10 @@ def compare_buckets(verified: Iterable[Recount], others: Iterable[Source], accou
 def _cells(
     expected: Cells, hot: BucketState | None, archived: BucketState | None
 ) -> Iterator[tuple[str, Cell, Cell | None, Cell | None]]:
-    """Each payment method with what the files, Redis and the archive hold of it; None: not there to compare."""
+    """Yield each payment method with its cell in the files, in Redis and in the archive.
+
+    A cell is None when the store does not hold the bucket or is not to be compared.
+    """
     redis, archive = (held.cells if held else None for held in (hot, archived))
     for method in sorted({*expected, *(redis or {}), *(archive or {})}):
         yield (
@@ -149,8 +163,8 @@ def _cells(
 
 
 def _compare_rest(units: Mapping[str, int], transactions: int, others: list[Source]) -> Iterator[Difference]:
-    """What the verified files do not explain must be what the other sources' accounts say."""
-    name = "all that the files do not hold"
+    """Compare the totals that the verified files do not explain with those of the other sources."""
+    name = "all rows outside the files"
     applied = sum(source.applied_rows for source in others)
     if transactions != applied:
         yield Difference(name, "transactions", str(applied), str(transactions), "")

@@ -1,10 +1,10 @@
-"""The commands. Each imports what it needs when it runs, so that `--help` answers at once."""
+"""The commands. Each imports its modules only when it runs, so that `--help` answers at once."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line; a DaybookError ends it with one line and exit code 1."""
+    """Run the command line. A DaybookError ends it with one line on standard error and exit code 1."""
     from daybook import failpoints
     from daybook.cli.commands import app
     from daybook.errors import DaybookError

@@ -16,11 +16,13 @@ app = typer.Typer(
 )
 
 
-rejects = typer.Typer(help="Rejected rows: out as CSV, corrected ones in again.", no_args_is_help=True)
+rejects = typer.Typer(help="Export rejected rows as CSV; import the corrected rows.", no_args_is_help=True)
 app.add_typer(rejects, name="rejects")
 
 
 class Format(StrEnum):
+    """Format of printed totals."""
+
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
@@ -31,7 +33,7 @@ Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
 
 @app.command()
 def serve() -> None:
-    """Serve until SIGTERM or Ctrl-C. All settings come from the environment or from `.env`."""
+    """Run the service until SIGTERM or Ctrl-C. Settings come from the environment or from `.env`."""
     import uvloop
 
     from daybook import logs, memory, serve, settings
@@ -45,11 +47,11 @@ def serve() -> None:
 def import_files(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files, plain or gzip.")],
     replay_speed: Annotated[
-        float, typer.Option(min=0, help="1 honours sleep_ms, 10 is ten times faster, 0 ignores it.")
+        float, typer.Option(min=0, help="Speed of the pauses in sleep_ms: 1 as written, 10 ten times faster, 0 none.")
     ] = 0,
     complete: Annotated[bool, typer.Option("--complete", help="Count a last line that has no line end.")] = False,
 ) -> None:
-    """Import files, each row once, with or without a running service; ends when all rows are applied."""
+    """Import files and wait until all rows are applied. Each row counts once. The service may run or not."""
     import uvloop
 
     from daybook import memory, settings
@@ -65,9 +67,9 @@ def import_files(
 def stats(
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")],
-    output: Annotated[Format, typer.Option("--format")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.TABLE,
 ) -> None:
-    """Print the totals of a range of days, with or without a running service."""
+    """Print the totals of a range of days. The service may run or not."""
     import uvloop
 
     from daybook import settings
@@ -80,10 +82,11 @@ def stats(
 @app.command()
 def verify(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Imported files; none: all, where they lie.")
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Imported files; without names, all that still exist."),
     ] = None,
 ) -> None:
-    """Recompute files row by row and compare with both stores, to the row and the cent; exit code 1: they differ."""
+    """Recompute files row by row and compare with both stores, to the row and the cent. Exit code 1 if they differ."""
     import uvloop
 
     from daybook import settings
@@ -95,10 +98,10 @@ def verify(
 
 @rejects.command("export")
 def export_rejects(
-    source: Annotated[str, typer.Argument(metavar="FILE|SOURCE", help="An imported file, or its source's id.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; else standard output.")] = None,
+    source: Annotated[str, typer.Argument(metavar="FILE|SOURCE", help="An imported file or the id of its source.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else standard output.")] = None,
 ) -> None:
-    """Write the rejected rows that nobody has corrected yet as CSV: the file's own columns, and the reason."""
+    """Write the rejects without a correction as CSV: the file's own columns and the reason."""
     import uvloop
 
     from daybook import settings
@@ -111,9 +114,9 @@ def export_rejects(
 
 @rejects.command("import")
 def import_rejects(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported files, corrected.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported files with corrected rows.")],
 ) -> None:
-    """Import corrected rows: each counts once in the place of its rejected one, which it is linked to."""
+    """Import corrected rows. Each counts once, in the place of the rejected row that it names."""
     import uvloop
 
     from daybook import memory, settings
@@ -126,17 +129,17 @@ def import_rejects(
 
 @app.command()
 def generate(
-    file: Annotated[Path, typer.Argument(help="Where to write; a name that ends in .gz is compressed.")],
-    rows: Annotated[int, typer.Option(min=0)] = 5000,
+    file: Annotated[Path, typer.Argument(help="File to write; a name that ends in .gz is compressed.")],
+    rows: Annotated[int, typer.Option(min=0, help="Number of rows.")] = 5000,
     first_day: Day = datetime(2026, 1, 1),  # noqa: DTZ001 - a day
-    days: Annotated[int, typer.Option(min=1)] = 31,
+    days: Annotated[int, typer.Option(min=1, help="Number of days.")] = 31,
     methods: Annotated[int, typer.Option(min=1, help="Number of payment methods.")] = 5,
     out_of_order: Annotated[float, typer.Option(min=0, max=1, help="Share of rows out of order.")] = 1.0,
     bad_rows: Annotated[float, typer.Option(min=0, max=1, help="Share of rows that break a rule.")] = 0.0,
-    seconds: Annotated[float, typer.Option(min=0, help="What all sleep_ms add up to.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=0, help="Sum of all pauses in sleep_ms.")] = 60.0,
     seed: int = 1,
 ) -> None:
-    """Write a sample file; the same options give the same bytes."""
+    """Write a sample file. The same options give the same bytes."""
     from daybook.cli.generating import generate_file
     from daybook.sample import SampleSpec
 

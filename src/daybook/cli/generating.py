@@ -9,7 +9,7 @@ from daybook.sample import SampleSpec, write_sample
 
 
 def generate_file(spec: SampleSpec, path: Path) -> None:
-    """Raises ConfigurationError for a spec that makes no sense and for a file that cannot be written."""
+    """Write the file. Raises ConfigurationError when the spec is invalid or the file cannot be written."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"))
     try:
         with Progress(*columns, transient=True) as progress:

@@ -1,4 +1,4 @@
-"""`daybook import`: importers for the named files, and the lane if nobody else has it."""
+"""`daybook import`: runs importers for the named files, and the lane when no other process holds it."""
 
 import asyncio
 import signal
@@ -30,9 +30,9 @@ _COLUMNS = (
 
 
 async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool) -> bool:
-    """Import the files and wait until all their rows are applied; False if something was not imported.
+    """Import the files and wait until all their rows are applied; return False when something was not imported.
 
-    Raises ConfigurationError, SourceError for what is wrong from the beginning.
+    Raises ConfigurationError for bad settings, SourceError for a file that does not exist.
     """
     paths = [path for file in files for path in locate(str(file))]
     logs.configure(quiet=True)
@@ -59,7 +59,7 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
 
 
 async def _show(importers: Mapping[Path, Importer], stores: Stores, stop: StopToken) -> bool:
-    """Draw the progress until every importer is at its end and its rows are applied; False if stopped."""
+    """Draw the progress until every file is read to its end and applied; return False when stopped before."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
     with Progress(*_COLUMNS, console=Console(stderr=True)) as progress:
@@ -81,7 +81,7 @@ async def _show(importers: Mapping[Path, Importer], stores: Stores, stop: StopTo
 
 
 def _is_settled(source: Source | None, importer: Importer) -> bool:
-    """Whether all that can be read of the file is applied; another process may be reading it."""
+    """Return True when all rows that can be read are applied. Another process may be reading the file."""
     if source is None:
         return importer.source_id is None
     read = source.read.offset >= source.size or bool(source.problem or importer.problem)
@@ -109,7 +109,7 @@ async def _source(importer: Importer, stores: Stores) -> Source | None:
 
 
 async def _report(importers: Mapping[Path, Importer], stores: Stores) -> bool:
-    """One line a file; False if a file holds rows that are not counted."""
+    """Print one line per file, and its problem if it has one; return False when a file has a problem."""
     console = Console(highlight=False, soft_wrap=True)
     good = True
     for path, importer in importers.items():

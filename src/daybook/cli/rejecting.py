@@ -1,4 +1,4 @@
-"""`daybook rejects`: rejected rows out as CSV, corrected ones in again."""
+"""`daybook rejects`: exports rejected rows as CSV and imports corrected rows."""
 
 import sys
 from collections.abc import Sequence
@@ -19,15 +19,16 @@ from daybook.stores.stores import Stores
 
 
 async def export(settings: Settings, name: str, output: Path | None) -> int:
-    """Write the rejects that nobody has corrected yet, of a file or of a source's id; how many.
+    """Write the rejects without a correction to `output`, or to standard output; return how many.
 
-    Raises ConfigurationError for what is not known or cannot be written.
+    `name` is the path of an imported file or the id of its source. Raises ConfigurationError when it is not known or
+    the output cannot be written.
     """
     async with open_stores(settings, "daybook rejects export", share=True) as stores:
         source = await _find(stores, name)
         rejects = Rejects(stores)
         if output is not None and _absolute(str(output)) == source.path:
-            raise ConfigurationError(f"{output}: is the imported file itself")
+            raise ConfigurationError(f"{output}: is the imported file itself: name another file")
         try:
             if output is None:
                 return await _write(rejects, source, sys.stdout)
@@ -38,9 +39,9 @@ async def export(settings: Settings, name: str, output: Path | None) -> int:
 
 
 async def import_corrections(settings: Settings, files: Sequence[Path]) -> bool:
-    """Import files that `export` wrote and a person corrected; False if something was not imported.
+    """Import corrected files that `export` wrote; return False when something was not imported.
 
-    Raises SourceError for a file that names no rejected rows.
+    Raises SourceError for a file without the columns that name rejected rows.
     """
     for path in (path for file in files for path in locate(str(file))):
         reader = BlockReader(path, complete=True)
@@ -51,7 +52,7 @@ async def import_corrections(settings: Settings, files: Sequence[Path]) -> bool:
         if header is None or header.layout.rejected is None:
             raise SourceError(
                 f"{path}: has no columns {REJECTED_SOURCE} and {REJECTED_LINE}: "
-                "correct a file that `daybook rejects export` wrote"
+                "name a file that `daybook rejects export` wrote"
             )
     return await import_all(settings, files, complete=True)
 

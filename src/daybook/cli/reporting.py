@@ -14,12 +14,12 @@ from daybook.lifespan import open_stores
 from daybook.settings import Settings
 
 _WIDEST = 1000
-"""Columns of a terminal that no table needs."""
+"""Terminal columns, more than any table needs."""
 _COLUMNS = ("date", "type", "payment_method", "amount", "transactions")
 
 
 async def load_days(settings: Settings, first: date, last: date) -> Days:
-    """The totals, straight from the stores; raises StoreUnavailableError, InvalidRangeError."""
+    """Read the totals from the stores, without the service. Raises StoreUnavailableError, InvalidRangeError."""
     async with open_stores(settings, "daybook stats", share=True) as stores:
         if await stores.hot.state() is None and not await stores.archive.sources():
             return {}
@@ -27,6 +27,7 @@ async def load_days(settings: Settings, first: date, last: date) -> Days:
 
 
 def print_table(days: Days) -> None:
+    """Print totals as a table."""
     table = Table(*_COLUMNS[:3])
     table.add_column("amount", justify="right")
     table.add_column("transactions", justify="right")
@@ -36,7 +37,7 @@ def print_table(days: Days) -> None:
 
 
 def print_wide(table: Table) -> None:
-    """On as many columns as it needs: a narrow terminal must never cut a figure."""
+    """Print a table in full width, so that a narrow terminal never cuts a number."""
     console = Console()
     unbounded = console.options.update(width=_WIDEST)
     console.width = max(console.width, console.measure(table, options=unbounded).maximum)
@@ -44,10 +45,12 @@ def print_wide(table: Table) -> None:
 
 
 def print_json(days: Days) -> None:
+    """Print totals as the JSON of `/stats`."""
     sys.stdout.write(render(days).decode() + "\n")
 
 
 def print_csv(days: Days) -> None:
+    """Print totals as CSV, one line per payment method."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(_COLUMNS)
     writer.writerows(_rows(days))

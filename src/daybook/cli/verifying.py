@@ -38,9 +38,10 @@ class _Verified(NamedTuple):
 
 
 async def verify(settings: Settings, files: Sequence[Path]) -> bool:
-    """Print every difference; True when there is none. Without files: those of all sources, as far as they are there.
+    """Compare files with the stores and print every difference; return True when there is none.
 
-    Raises SourceError for a file that is not there, StoreUnavailableError.
+    Without `files`, compare the files of all sources that still exist. Raises SourceError for a file that does not
+    exist, StoreUnavailableError.
     """
     paths = [path for file in files for path in locate(str(file))]
     async with open_stores(settings, "daybook verify", share=True) as stores:
@@ -74,7 +75,7 @@ def _recount(source: Source, recorded: Mapping[int, str], show: Callable[..., No
 
 
 def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source], Verdict]:
-    """The sources to recompute, each at the path to read it from."""
+    """Return the sources to recompute, each with the path to read it from."""
     verdict = Verdict()
     files = [source for source in known if source.path]
     if not paths:
@@ -83,14 +84,14 @@ def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source
     for path in paths:
         source = identify(path, files).source
         if source is None:
-            verdict.differences.append(Difference(str(path), "source", "there", "never imported", "never imported"))
+            verdict.differences.append(Difference(str(path), "source", "exists", "never imported", "never imported"))
         else:
             chosen[source.id] = structs.replace(source, path=str(path))
     return list(chosen.values()), verdict
 
 
 def _still_there(files: Sequence[Source], verdict: Verdict) -> list[Source]:
-    """For each path that is there: the source that it holds, or held, by its content or else by its name."""
+    """Return a source for each path that exists: the source of its content, else the last source of its name."""
     chosen: list[Source] = []
     for path in dict.fromkeys(source.path for source in files):
         if not Path(path).exists():
@@ -101,7 +102,7 @@ def _still_there(files: Sequence[Source], verdict: Verdict) -> list[Source]:
             chosen.append(there or own[-1])
         for source in own:
             if source not in chosen:
-                verdict.notes.append(f"{source.shown_path}: another file by now: source {source.id} is not recomputed")
+                verdict.notes.append(f"{source.shown_path}: another file now: source {source.id} is not recomputed")
     return chosen
 
 
@@ -127,9 +128,9 @@ def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
             markup=False,
         )
         if found.offset < source.size:
-            console.print(f"  up to byte {found.offset} of {source.size}: the rest is not applied yet", markup=False)
+            console.print(f"  read to byte {found.offset} of {source.size}: the rest is not applied yet", markup=False)
         if found.refused:
-            console.print(f"  {found.refused} of the rejected ones break no rule by themselves", markup=False)
+            console.print(f"  {found.refused} of the rejected rows break no rule by themselves", markup=False)
     for note in verdict.notes:
         console.print(note, markup=False)
     if not verdict.differences:

@@ -42,6 +42,8 @@ class Source(msgspec.Struct, frozen=True):
     """Grows with each source that became known."""
     refused: Refused = Refused()
     """Of the rows before the ledger, those that had no room (`MaxMethodsPerBucket`)."""
+    rereads: int = 0
+    """How often its batches left the queue without a commit and were queued anew."""
     columns: tuple[str, ...] = ()
     """Names in its header, in lower case; none of the queue's own source."""
 

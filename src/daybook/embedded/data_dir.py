@@ -1,4 +1,4 @@
-"""One service per data directory: a lock that the kernel gives back however its holder ends."""
+"""The lock of a data directory: one process at a time holds it, and the kernel releases it when that process ends."""
 
 import fcntl
 import os
@@ -13,12 +13,12 @@ _LONGEST_NOTE = 4096
 
 
 class DataDirLock:
-    """Holds `data_dir` for this process; `purpose` (`daybook serve`) tells others who does.
+    """The lock of one `data_dir`; `purpose` (`daybook serve`) names the holder in other processes' messages.
 
-    Entering creates the directory (mode 0700) when it is missing. Raises ConfigurationError when another
-    holder has it, or when it cannot be created, written or locked. The lock ends with the process, `kill -9`
-    included; programs that the process starts do not inherit it. The file stays: removing it would let two
-    processes lock two files of one name.
+    Entering takes the lock, and first creates the directory (mode 0700) when it is missing.
+    Raises ConfigurationError when the lock is held already, or the directory cannot be created, written or locked.
+    The lock ends with the process, even by `kill -9`; programs that the process starts do not inherit it.
+    The lock's file is never removed: otherwise two processes could lock two files of one name.
     """
 
     def __init__(self, data_dir: Path, purpose: str) -> None:
@@ -36,6 +36,7 @@ class DataDirLock:
         self.release()
 
     def acquire(self) -> None:
+        """Take the lock and note this process in its file. Raises ConfigurationError as the class says."""
         descriptor = self._open()
         try:
             self._lock(descriptor)
@@ -50,7 +51,7 @@ class DataDirLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Gives the directory back; harmless when it is not held."""
+        """Release the lock; do nothing when it is not held."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
@@ -72,11 +73,12 @@ class DataDirLock:
 
 
 def unwritable(data_dir: Path, error: OSError) -> ConfigurationError:
+    """Return the error for a data directory in which `error` occurred."""
     return ConfigurationError(f"DataDir {data_dir} cannot be written: {error.strerror}")
 
 
 def make_directory(path: Path) -> None:
-    """Creates it, for its owner only, with its parents; raises ConfigurationError when that cannot be."""
+    """Create a directory (mode 0700) and its parents. Raises ConfigurationError when it cannot be created."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError:
@@ -86,6 +88,7 @@ def make_directory(path: Path) -> None:
 
 
 def _holder(descriptor: int) -> str:
+    """Return the purpose and process id that the holder noted in the lock's file."""
     note = os.pread(descriptor, _LONGEST_NOTE, 0).decode(errors="replace")
     pid, _, purpose = note.strip().partition(" ")
     return f"{purpose} (pid {pid})" if pid else "another process"

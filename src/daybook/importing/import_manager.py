@@ -1,4 +1,4 @@
-"""Which files are imported: those that the setting names, and those whose import was interrupted."""
+"""Imports the files that the setting names, and the files whose import was interrupted."""
 
 import asyncio
 from pathlib import Path
@@ -16,9 +16,10 @@ _LOOK_SECONDS = 1.0
 
 
 class ImportManager:
-    """One importer a file. New files of a folder or a glob are found while it runs."""
+    """Runs one importer per file. It finds new files of a folder or a glob while it runs."""
 
     def __init__(self, spec: str | None, context: ImportContext) -> None:
+        """Take `spec`: the value of `CsvFilePath`, None when it is not set."""
         self._spec = spec
         self._context = context
         self._running: dict[Path, asyncio.Task[None]] = {}
@@ -26,9 +27,10 @@ class ImportManager:
         self._sources_version = -1
         self._first_look = True
         self.problem = ""
-        """What is wrong with the setting itself, for people."""
+        """Problem of the setting itself, as text for people; empty when there is none."""
 
     async def run(self, stop: StopToken) -> None:
+        """Start importers until the stop, then wait until they end. Raises what an importer raises."""
         try:
             while not stop.is_set():
                 for path in await self._wanted():
@@ -51,7 +53,7 @@ class ImportManager:
         except (SourceError, OSError) as error:
             if self.problem != str(error):
                 self.problem = str(error)
-                log.error(self.problem)  # noqa: TRY400 - the message says all, a traceback nothing
+                log.error(self.problem)  # noqa: TRY400 - the message says all, a traceback adds nothing
             return []
         self.problem = ""
         return found
@@ -68,7 +70,7 @@ class ImportManager:
         return [Path(source.path) for source in known.sources if source.path and source.read.offset < source.size]
 
     def problems(self) -> dict[str, str]:
-        """Files without a source that cannot be imported, and the setting itself, with the reason."""
+        """Return the reasons why files without a source, or the setting `CsvFilePath`, cannot be imported, by name."""
         found = {
             str(path): importer.problem
             for path, importer in self.importers.items()

@@ -1,4 +1,4 @@
-"""Brings one file into the queue: from its checkpoint to its end, and on as it grows."""
+"""Queues the rows of one file: from its checkpoint to its end, and on as it grows."""
 
 import asyncio
 import time
@@ -35,10 +35,10 @@ _FULL_WAIT_SECONDS = 0.02
 
 
 class Step(Enum):
-    """What a single step of an importer did."""
+    """The outcome of one step of an importer."""
 
     MOVED = "moved"
-    """It queued something, or found out where to go on."""
+    """The step queued rows or found a new place to read from."""
     AT_END = "at end"
     """There is nothing to read now."""
     STOPPED = "stopped"
@@ -46,25 +46,25 @@ class Step(Enum):
 
 class ImportOptions(NamedTuple):
     replay_speed: float
-    """1 honours `sleep_ms`, 10 is ten times faster, 0 ignores it."""
+    """Speed of the pauses in `sleep_ms`: 1 keeps them, 10 is ten times faster, 0 ignores them."""
     limits: Limits
     lease_seconds: float
     alone: bool
-    """No other service can be importing: leases that are found at the start are those of a killed one."""
+    """True when no other process can be importing. Leases found at the start then belong to a killed process."""
     complete: bool = False
-    """A last line without a line end counts."""
+    """True when a last line without a line end counts."""
     poll_seconds: float = 0.5
     block_bytes: int = BLOCK_BYTES
 
 
 class ImportContext(NamedTuple):
-    """What all importers of a process share."""
+    """The parts that all importers of a process share."""
 
     stores: Stores
     slots: asyncio.Semaphore
-    """Blocks in memory at once."""
+    """One slot for each block that may be in memory at once."""
     opening: asyncio.Lock
-    """One file is identified at a time."""
+    """Lets one importer at a time identify its file."""
     pool: SummingPool
     correcting: Correcting
     options: ImportOptions
@@ -80,20 +80,23 @@ class _OpenFile:
     lease: Lease
     position: Position
     stat: Stat
-    """Of the file, taken before what was read of it."""
+    """The file's stat, taken before its content was read."""
     pieces: AsyncGenerator[Piece, None]
     renew_at: float
     noted: tuple[int, Stat, str] | None = None
-    """What is known in Redis of the file's end."""
+    """Size, stat and problem as last noted in Redis at the file's end."""
     draining: bool = False
-    """The path names another file by now; this one is read to its end first."""
+    """True when the path now names another file. The open file is read to its end first."""
 
 
 class Importer:
-    """`run` is a loop round `import_next`, which tests call directly."""
+    """Imports one file and follows it. `run` calls `import_next` in a loop; tests call `import_next` directly."""
 
     def __init__(self, path: Path, context: ImportContext, *, steal: bool | None = None) -> None:
-        """`steal`: the first look need not wait for a lease that a killed process left."""
+        """Take `path`. With `steal`, the first look takes a lease that a killed process left.
+
+        `steal` is `context.options.alone` unless given.
+        """
         self.path = path
         self._context = context
         self._sources = context.stores.sources
@@ -101,19 +104,19 @@ class Importer:
         self._seen: Stat | None = None
         self._steal = context.options.alone if steal is None else steal
         self._offset = 0
-        """Where the source's checkpoint was when there was nothing more to read."""
-        self._told = ""
+        """The source's checkpoint in bytes, when the file was last read to its end."""
+        self._logged_reason = ""
         """The last reason to wait that was logged."""
         self.source_id: str | None = None
         self.problem = ""
-        """What keeps the file from being read, for people."""
+        """The reason why the file cannot be read, as text for people; empty when there is none."""
         self.already_imported = False
-        """All that was there when the file was first looked at had been read before."""
+        """True when the first look at the file found that its rows were read before."""
         self.at_end = asyncio.Event()
         """Set while there is nothing to read."""
 
     async def run(self, stop: StopToken) -> None:
-        """Import and follow the file until the stop. A problem with the file is reported, not raised."""
+        """Import and follow the file until the stop. Report a problem with the file, do not raise it."""
 
         async def step() -> float:
             try:
@@ -133,12 +136,15 @@ class Importer:
         await self.close()
         if not isinstance(error, RecoveringError):
             log.warning("import waits", file=str(self.path), reason=str(error))
-        elif self._told != str(error):
+        elif self._logged_reason != str(error):
             log.info("import waits", file=str(self.path), reason=str(error))
-        self._told = str(error)
+        self._logged_reason = str(error)
 
     async def import_next(self, stop: StopToken) -> Step:
-        """Queue the next piece; looks at the file first, if need be."""
+        """Queue the next piece of the file, waiting while the queue is full. Open the file first when it is not open.
+
+        Raises SourceError when the file cannot be imported as it is, StoreUnavailableError when a store is away.
+        """
         if self._file is None:
             if self._seen is not None and self._seen == _stat(self.path) and await self._is_queued():
                 return Step.AT_END
@@ -159,7 +165,7 @@ class Importer:
         return Step.STOPPED if await self._pause(file, piece.pause_seconds, stop) else Step.MOVED
 
     async def _pause(self, file: _OpenFile, seconds: float, stop: StopToken) -> bool:
-        """Wait, keeping the lease; True when the stop came."""
+        """Wait and keep the lease meanwhile; return True when the stop came."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and self._file is file:
             if await stop.wait(min(left, self._context.options.lease_seconds / 3)):
@@ -168,13 +174,13 @@ class Importer:
         return False
 
     async def _is_queued(self) -> bool:
-        """Whether Redis still has all that was read; after a restore it may have gone back."""
+        """Return True while the checkpoint in Redis is where reading ended. A restore may have moved it back."""
         if self.source_id is None:
             return True
         return await self._sources.checkpoint(self.source_id) == self._offset
 
     async def _look(self) -> _OpenFile | None:
-        """Find out what the file is and go to its checkpoint; None when there is nothing to read now."""
+        """Identify the file, take its lease and go to its checkpoint; return None when there is nothing to read now."""
         options = self._context.options
         found = await find_source(self.path, self._sources, complete=options.complete)
         source, first_look = found.source, self.source_id is None
@@ -227,7 +233,7 @@ class Importer:
         )
 
     async def _end(self, file: _OpenFile) -> Step:
-        """All that was there is queued: note it, and see whether there is more by now."""
+        """Note that the file is queued to its end, and look for more rows or another file at its path."""
         hit("file.end")
         if file.draining:
             await self.close()
@@ -261,7 +267,7 @@ class Importer:
         return file.cutting.after(file.position, self._context.options.replay_speed)
 
     async def _queue(self, file: _OpenFile, piece: Piece, stop: StopToken) -> bool:
-        """Push one piece, waiting while the queue is full; False when the stop came first."""
+        """Push one piece, waiting while the queue is full; return False when the stop came first."""
         start = file.position.offset
         end = piece.sums.advance(file.position, piece.digest)
         element = await asyncio.to_thread(encode, BatchHeader(file.source, start, end), piece.sums.cells)
@@ -272,7 +278,7 @@ class Importer:
                 file.position = end
                 return True
             if not answer.full:
-                log.warning("checkpoint is elsewhere; the file is looked at again", file=str(self.path))
+                log.warning("checkpoint moved; the file is looked at again", file=str(self.path))
                 await self.close()
                 return True
             await self._keep_lease(file)
@@ -280,7 +286,7 @@ class Importer:
                 return False
 
     async def _keep_lease(self, file: _OpenFile) -> bool:
-        """False when another importer has taken the file over; then it is let go."""
+        """Renew the lease when it is due. Close the file and return False when another importer took it over."""
         now = time.monotonic()
         if now < file.renew_at:
             return True
@@ -291,7 +297,7 @@ class Importer:
         return False
 
     async def _report(self, problem: str) -> None:
-        """Say once what is wrong with the file, and where its source is looked at."""
+        """Close the file; log its problem once and note it at its source in Redis."""
         await self.close()
         self._seen = None
         self.at_end.set()
@@ -303,10 +309,10 @@ class Importer:
             try:
                 await self._sources.update(self.source_id, problem=problem)
             except StoreUnavailableError as error:
-                log.debug("the problem is not noted in Redis", reason=str(error))
+                log.debug("the problem could not be noted in Redis", reason=str(error))
 
     async def close(self) -> None:
-        """Let the file go; the next step looks at it anew."""
+        """Close the file and release its lease; the next step opens it again."""
         file, self._file, self._seen = self._file, None, None
         if file is None:
             return
@@ -315,7 +321,7 @@ class Importer:
         try:
             await file.lease.release()
         except StoreUnavailableError as error:
-            log.debug("lease not given back; it expires", reason=str(error))
+            log.debug("lease not released; it expires by itself", reason=str(error))
 
 
 async def _next(pieces: AsyncGenerator[Piece, None]) -> Piece | None:

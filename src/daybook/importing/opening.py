@@ -1,4 +1,4 @@
-"""Finds out which source a file is, and opens it at that source's checkpoint."""
+"""Identifies the source of a file and opens the file at that source's checkpoint."""
 
 import asyncio
 import hashlib
@@ -19,19 +19,19 @@ log = structlog.get_logger("importer")
 
 
 class Found(NamedTuple):
-    """What a file is. Without a source: nothing that can be read yet."""
+    """The stat of a file, and its source; None as source when the file holds no rows to register yet."""
 
     stat: Stat
     source: Source | None = None
     reader: BlockReader | None = None
-    """At the source's checkpoint; None when there is nothing to read here."""
+    """The reader at the source's checkpoint; None when there is nothing to read at this path."""
     header: Header | None = None
 
 
 async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) -> Found:
-    """Identify the file; register new content as a new source; open what is not read to its end.
+    """Identify the file, register new content as a new source, and open a file that is not read to its end.
 
-    Raises SourceError for a file that cannot be imported as it is.
+    The caller closes the reader. Raises SourceError when the file cannot be imported as it is.
     """
     while True:
         known = await sources.known()
@@ -95,14 +95,14 @@ def _new_source(path: Path, identity: Identity, header: Header) -> Source:
 async def _note_replaced(identity: Identity, sources: SourceRegistry) -> None:
     old = identity.replaces
     if old is not None and old.read.offset < old.size:
-        problem = f"{old.path}: replaced by another file before it was read to its end"
+        problem = f"{old.path}: another file replaced it before it was read to its end"
         await sources.update(old.id, problem=problem)
 
 
 def _tell_new(path: Path, source: Source, identity: Identity) -> None:
     if identity.replaces is not None:
         log.warning(
-            "the file was replaced by another one; it is a new source",
+            "another file replaced this one; it is a new source",
             file=str(path),
             source=source.id,
             replaces=identity.replaces.id,

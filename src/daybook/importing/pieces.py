@@ -1,4 +1,4 @@
-"""From a file's blocks to the pieces that are queued one by one: in order, read and added up ahead."""
+"""Turns a file's blocks into pieces, in order; each piece becomes one batch. Blocks are read and summed ahead."""
 
 import asyncio
 import hashlib
@@ -23,30 +23,33 @@ _BLOCKS_AHEAD = 3
 
 
 class Piece(NamedTuple):
-    """What becomes one queue element."""
+    """The content of one batch."""
 
     sums: RowSums
     digest: str
-    """SHA-256 of the source's content up to the piece's end."""
+    """SHA-256 of the source's content before the piece's end, in hex."""
     pause_seconds: float = 0.0
-    """To wait after it is queued."""
+    """Seconds to wait after the piece is queued."""
 
 
 class Pieces(NamedTuple):
-    """How a file is cut into pieces; nothing of it changes while the file is read."""
+    """Cuts one file into pieces. All fields stay the same while the file is read."""
 
     reader: BlockReader
     header: Header
     source: str
     limits: Limits
     slots: asyncio.Semaphore
-    """Blocks in memory at once, over all files."""
+    """One slot for each block in memory, shared by all files."""
     block_bytes: int
     pool: SummingPool
     correcting: Correcting
 
     async def sum_block(self, block: Block, stopped: threading.Event) -> list[Piece]:
-        """With lines as if the block were the whole source. Once `stopped` is set, nobody wants the answer."""
+        """Sum up a block. Lines of rejects count from the block's beginning.
+
+        Set `stopped` when the answer is no longer needed; it is then empty.
+        """
         if block.overlong:
             return [Piece(overlong(block.data, block.size, self.source), block.digest)]
         hit("file.block")
@@ -61,7 +64,10 @@ class Pieces(NamedTuple):
         return await asyncio.to_thread(_pieces, block.data, block.hash_before, sums)
 
     async def after(self, position: Position, speed: float) -> AsyncGenerator[Piece, None]:
-        """All whole records that are there now after a position; the first piece of a file is its header."""
+        """Yield the pieces of all whole records after a position that the file holds now.
+
+        The first piece of a file is its header, without rows. `speed` is the replay speed, 0 for no pauses.
+        """
         line = position.line
         if position.offset == 0:
             digest = await asyncio.to_thread(self.reader.pass_header, self.header.size)
@@ -80,7 +86,7 @@ class Pieces(NamedTuple):
                 line += piece.sums.lines
 
     async def _at_full_speed(self) -> AsyncGenerator[Piece, None]:
-        """All whole records that are there now; the next blocks are read and added up meanwhile."""
+        """Yield pieces without pauses; the next blocks are read and summed meanwhile."""
         ahead: deque[asyncio.Future[list[Piece]]] = deque()
         at_end, stopped = False, threading.Event()
         try:
@@ -104,7 +110,7 @@ class Pieces(NamedTuple):
                 self.slots.release()
 
     async def _corrections(self, line: int) -> AsyncGenerator[Piece, None]:
-        """All whole records that are there now, few at once: each has to be compared with a rejected row."""
+        """Yield pieces of a few records each, because each record has to be compared with a rejected row."""
         at_once = min(self.limits.buckets, self.limits.rejects)
         while block := await asyncio.to_thread(self.reader.next_block, 1):
             if block.overlong:
@@ -121,7 +127,7 @@ class Pieces(NamedTuple):
                 line += sum(record.lines for record in some)
 
     async def _next_block(self) -> Block | None:
-        """The next block, which holds a slot until it is queued."""
+        """Return the next block, None at the file's end. A block holds a slot until it is queued."""
         await self.slots.acquire()
         block = None
         try:
@@ -132,7 +138,7 @@ class Pieces(NamedTuple):
         return block
 
     async def _at_pace(self, speed: float) -> AsyncGenerator[Piece, None]:
-        """All whole records that are there now, each with the pause that its rows ask for."""
+        """Yield pieces with the pauses that `sleep_ms` asks for."""
         while block := await asyncio.to_thread(self.reader.next_block, 1):
             if block.overlong:
                 yield (await self.sum_block(block, threading.Event()))[0]

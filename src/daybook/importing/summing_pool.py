@@ -1,4 +1,4 @@
-"""Adds blocks up in processes of their own: several at once, and the event loop keeps the interpreter to itself."""
+"""Sums up blocks in worker processes: several at once, and without taking the interpreter from the event loop."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from daybook.sources.row_sums import Limits, RowSums, sum_rows_within
 log = structlog.get_logger("summing")
 
 WORTH_A_PROCESS = 2 << 20
-"""Bytes of a block; a smaller one is added up before it would have been passed on."""
+"""Bytes from which a block goes to a worker; a smaller block is summed faster than it is passed on."""
 _MOST_WORKERS = 4
 _MOST_DEATHS = 3
 _PIPE_BYTES = 1 << 20
@@ -27,14 +27,14 @@ _numbers = count(1)
 
 
 class WorkerError(Exception):
-    """A worker process died; what it was asked can be asked again anywhere."""
+    """A worker process died or gave a wrong answer. Its block can be summed again elsewhere."""
 
 
 class SummingWorker:
-    """One process, for one task at a time."""
+    """One worker process; it works on one task at a time."""
 
     def __init__(self, python: str = sys.executable) -> None:
-        """Raises OSError when `python` cannot be started."""
+        """Start the process. Raises OSError when `python` cannot be started."""
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, no shell
             [python, "-P", "-m", "daybook.importing.summing_worker"],
             stdin=subprocess.PIPE,
@@ -47,22 +47,23 @@ class SummingWorker:
         _widen(self._tasks.fileno())
 
     def wait_until_ready(self) -> bool:
-        """Blocks; False when it died instead."""
+        """Block until the worker is ready; return False when it died instead."""
         return self._answers.read(1) == READY
 
     def sum_block(self, task: Task) -> list[RowSums]:
-        """Blocks. Raises WorkerError."""
+        """Return the sums of a task's block. Blocks. Raises WorkerError when the worker does not give them."""
         try:
             pickle.dump(task, self._tasks, protocol=5)
             self._tasks.flush()
             number, sums = cast(Answer, pickle.load(self._answers))  # noqa: S301 - from a process of our own
         except Exception as error:
-            raise WorkerError(str(error) or "its output ended") from error
+            raise WorkerError(str(error) or "it closed its output") from error
         if number != task.number:
-            raise WorkerError("it answered another task")
+            raise WorkerError("it answered a different task")
         return sums
 
     def kill(self) -> None:
+        """Kill the process and wait until it has ended. Blocks."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._tasks, self._answers):
@@ -71,21 +72,23 @@ class SummingWorker:
 
 
 class SummingPool:
-    """Adds blocks up: large ones in worker processes, if there are processors for them.
+    """Sums up blocks: large blocks in worker processes, all others in a thread of this process.
 
-    The workers start with the first large block, or at `start()`. A block whose worker dies is added up in a
-    thread of this process.
+    The workers start with the first large block, or at `start()`. A block whose worker dies is summed in a thread.
     """
 
     def __init__(self, workers: int | None = None, python: str = sys.executable) -> None:
-        """As many workers as this process may use processors, 4 at most; none for a single processor."""
+        """Take the number of `workers`.
+
+        The default is one for each processor that this process may use, at most 4; 0 on a single processor.
+        """
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._wanted = workers if workers is not None else (min(processors, _MOST_WORKERS) if processors > 1 else 0)
         self._python = python
         self._workers: set[SummingWorker] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Queue[SummingWorker | None] = asyncio.Queue()
-        """None: there are no workers any more; whoever takes it puts it back."""
+        """Workers without a task. None stands for "no workers left"; a task that takes it puts it back."""
         self._deaths = 0
 
     async def __aenter__(self) -> Self:
@@ -98,7 +101,7 @@ class SummingPool:
         await asyncio.gather(*self._starting)
 
     def start(self) -> None:
-        """Does not wait for the workers."""
+        """Start the missing workers. Does not wait until they are ready."""
         while len(self._workers) < self._wanted:
             try:
                 worker = SummingWorker(self._python)
@@ -119,7 +122,7 @@ class SummingPool:
     async def sum_block(
         self, block: bytes, layout: Layout, source: str, limits: Limits, stopped: threading.Event
     ) -> list[RowSums]:
-        """As `sum_rows_within`."""
+        """Return the sums of a block's rows, as `sum_rows_within` does."""
         if self._wanted and len(block) >= WORTH_A_PROCESS:
             self.start()
             worker = await self._idle.get()
@@ -133,26 +136,26 @@ class SummingPool:
         return await asyncio.to_thread(sum_rows_within, block, layout, source, limits, stopped)
 
     async def _ask(self, worker: SummingWorker, task: Task) -> list[RowSums]:
-        """A cancelled caller leaves the worker busy until it has answered."""
+        """Return the worker's answer. When the caller is cancelled, the worker stays busy until it has answered."""
         asking = asyncio.ensure_future(asyncio.to_thread(worker.sum_block, task))
         asking.add_done_callback(lambda done: None if _failed(done) else self._idle.put_nowait(worker))
         return await asyncio.shield(asking)
 
     async def _bury(self, worker: SummingWorker, reason: str) -> None:
-        """Start another one in its place, unless too many have died."""
+        """Remove a dead worker and start another one, unless too many have died."""
         self._workers.discard(worker)
         await asyncio.to_thread(worker.kill)
         if not self._wanted:
             return
         self._deaths += 1
-        log.warning("a summing worker died; its block is added up here", reason=reason, deaths=self._deaths)
+        log.warning("a summing worker died; this process sums its block", reason=reason, deaths=self._deaths)
         if self._deaths < _MOST_DEATHS:
             self.start()
         else:
-            self._do_without("too many have died")
+            self._do_without("too many workers died")
 
     def _do_without(self, reason: str) -> None:
-        log.warning("no summing workers from now on: imports are slower", reason=reason)
+        log.warning("imports go on without summing workers and are slower", reason=reason)
         self._wanted = 0
         self._idle.put_nowait(None)
 
@@ -162,7 +165,7 @@ def _failed(done: "asyncio.Future[list[RowSums]]") -> bool:
 
 
 def _widen(pipe: int) -> None:
-    """Fewer turns between writer and reader, where the system can."""
+    """Make a pipe's buffer larger, where the system can, so that writer and reader wait less for each other."""
     with suppress(ImportError, AttributeError, OSError):
         import fcntl  # noqa: PLC0415 - not on every system
 

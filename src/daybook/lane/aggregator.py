@@ -1,4 +1,4 @@
-"""Takes the oldest elements of the queue, adds them up, and commits the new totals."""
+"""Sums up the oldest elements of the queue and commits the new totals."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +14,7 @@ from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import LaneLostError, RedisUnavailableError, SourceError
 from daybook.lane.element_reader import Applied, Changes, ElementReader, is_json
+from daybook.lane.lost_batches import LostBatches
 from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets, without
 from daybook.lane.restating import restatements
 from daybook.runtime.loop import repeat
@@ -28,26 +29,30 @@ log = structlog.get_logger("aggregator")
 _ELEMENTS_PER_COMMIT = 16000
 _BYTES_PER_COMMIT = 16 << 20
 _SINGLY_AFTER_REFUSAL = 64
-"""A batch with rows that have no room is seldom alone, and is applied alone."""
+"""Commits of one element each after a batch with refused rows. More such batches usually follow it."""
 _NOTHING = Cell(0, 0)
 _EMPTY = HeldBucket(BucketState(0, {}))
 
 
 class Room(Protocol):
+    """The part that makes room in Redis."""
+
     async def make_room(self, buckets: int, needed: Iterable[Bucket]) -> None:
-        """Evict until `buckets` further ones fit, none of the needed; raises StoreUnavailableError."""
+        """Evict until `buckets` more buckets fit, and keep those in `needed`. Raises StoreUnavailableError."""
         ...
 
     async def make_room_for_records(self) -> None:
-        """Archive the waiting rejects and restatements when they are at their limit; raises StoreUnavailableError."""
+        """Archive the waiting rejects and restatements once they reach their limit. Raises StoreUnavailableError."""
         ...
 
 
 class Aggregator:
-    """The one consumer of a lane. It keeps absolute totals in memory, which is safe under the lane's fence:
-    a commit names the version that each bucket must have in Redis.
+    """The one consumer of a lane. It keeps absolute totals in memory.
 
-    LaneLostError and RedisUnavailableError leave it: the lane has to be acquired again, with a new object.
+    Memory cannot disagree with Redis unnoticed: a commit names the version that each bucket must have in Redis, and
+    it fails when another process has taken the lane.
+
+    Methods raise LaneLostError and RedisUnavailableError. Acquire the lane again after either, with a new object.
     """
 
     def __init__(
@@ -58,10 +63,13 @@ class Aggregator:
         token: str,
         max_buckets: int,
         max_methods: int,
+        on_loss: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`on_loss` is called each time batches had left the queue without a commit."""
         self._stores, self._room = stores, room
         self._token, self._clock = token, clock
+        self._lost = LostBatches(stores, token, on_loss)
         self._max_buckets, self._max_methods = max_buckets, max_methods
         self._held: dict[Bucket, HeldBucket] = {}
         self._ledgers: dict[str, Position] = {}
@@ -71,19 +79,23 @@ class Aggregator:
         self._singly = 0
 
     async def run(self, stop: StopToken, wait_seconds: float) -> None:
+        """Aggregate until the stop; look at an empty queue every `wait_seconds`, or sooner when elements arrive."""
+
         async def step() -> float:
-            if await self.aggregate_once() == 0:
+            done = await self.aggregate_once()
+            await self._lost.look(idle=done == 0)
+            if done == 0:
                 await stop.or_stop(self._stores.queue.wait(wait_seconds))
             return 0.0
 
         async def tell(error: Exception, seconds: float) -> None:
             self._one_by_one = True
-            log.warning("waiting for the archive", reason=str(error), seconds=seconds)
+            log.warning("the aggregator waits for the archive", reason=str(error), next_try_seconds=seconds)
 
         await repeat(step, stop, tell, raised=(RedisUnavailableError,))
 
     async def aggregate_once(self) -> int:
-        """Apply the oldest elements in one commit; how many left the queue."""
+        """Apply the oldest elements in one commit; return how many left the queue, 0 when it is empty."""
         limit = 1 if self._one_by_one or self._singly else _ELEMENTS_PER_COMMIT
         elements = await self._stores.queue.peek(limit, _BYTES_PER_COMMIT)
         if not elements:
@@ -94,18 +106,21 @@ class Aggregator:
 
     async def _aggregate(self, elements: Sequence[Element]) -> int:
         applied = await self._apply(elements)
+        if applied.gap and applied.elements == 0:
+            return await self._lost.read_again()
         await self._hold(applied.changes)
         refused: RefusedMethods = {}
         if full := self._full(applied.changes):
-            if applied.elements > (together := _of_one_kind(elements)):
+            if applied.elements > (together := _run_of_one_kind(elements)):
                 self._singly = _SINGLY_AFTER_REFUSAL if together == 1 else 0
                 return await self._aggregate(elements[:together])
             refused = await self._refuse(applied, full, elements)
         await self._commit(applied, refused)
+        self._lost.trimmed(applied.elements)
         return applied.elements
 
     async def _apply(self, elements: Sequence[Element]) -> Applied:
-        """Read elements in a thread, with the ledgers of the sources that they speak of."""
+        """Read elements in a thread, and first the ledgers of their sources."""
         while True:
             applied = await asyncio.to_thread(
                 ElementReader(self._ledgers, max(1, self._max_buckets // 2)).apply, elements
@@ -126,7 +141,7 @@ class Aggregator:
     async def _refuse(
         self, applied: Applied, full: dict[Bucket, set[str]], elements: Sequence[Element]
     ) -> RefusedMethods:
-        """Turn the rows without room into rejects, of one batch or a run of JSON."""
+        """Turn the refused rows of one batch, or of a run of JSON, into rejects; return their payment methods."""
         limit = MethodLimit(full, self._max_methods)
         taken = [element for element in elements[: applied.elements] if isinstance(element, bytes)]
         ((name, before),) = ((source, self._ledgers[source]) for source in applied.ledgers)
@@ -135,7 +150,7 @@ class Aggregator:
         else:
             batch, source = await asyncio.to_thread(decode, taken[0]), await self._stores.sources.get(name)
             if source is None:
-                raise LaneLostError(f"Redis does not know source {name!r} any more")
+                raise LaneLostError(f"Redis no longer knows source {name!r}")
             try:
                 rows = await asyncio.to_thread(limit.of_file, batch, source, before)
             except SourceError as error:
@@ -147,7 +162,7 @@ class Aggregator:
         return rows.methods
 
     async def _rejected_lines(self, source: str, after: int, last: int) -> set[int]:
-        """Lines of a source that the importer has rejected."""
+        """Return the rejected lines of a source after line `after`, as far as line `last`."""
         waiting = {reject.line for reject in await self._stores.hot.waiting_rejects() if reject.source == source}
         return waiting | {reject.line for reject in await self._stores.archive.rejects(source, after, last - after)}
 
@@ -183,7 +198,7 @@ class Aggregator:
                 del self._held[bucket]
             await self._hold(applied.changes)
             if self._full(applied.changes):
-                raise LaneLostError("another consumer has changed the buckets")
+                raise LaneLostError("another consumer changed the buckets")
         self._sequence += 1
         self._ledgers.update(applied.ledgers)
         self._refused.update(applied.refused)
@@ -212,7 +227,7 @@ class Aggregator:
         return writes, after
 
     async def _hold(self, buckets: Iterable[Bucket]) -> None:
-        """Know every bucket in full: from Redis if it is resident, else from the archive, else empty."""
+        """Read every bucket that is not in memory: from Redis, else from the archive, else as an empty bucket."""
         wanted = list(buckets)
         if len(self._held) + len(wanted) > self._max_buckets:
             self._held = {bucket: self._held[bucket] for bucket in wanted if bucket in self._held}
@@ -228,7 +243,7 @@ class Aggregator:
             self._held.update({bucket: archived.get(bucket, _EMPTY) for bucket in cold})
 
 
-def _of_one_kind(elements: Sequence[Element]) -> int:
-    """How many elements from the first on can be judged row by row together: one batch, or a run of JSON."""
+def _run_of_one_kind(elements: Sequence[Element]) -> int:
+    """Return how many elements at the beginning can be judged together, row by row: one batch, or a run of JSON."""
     run = next((index for index, element in enumerate(elements) if not is_json(element)), len(elements))
     return max(1, run)

@@ -1,4 +1,4 @@
-"""Copies what changed to the archive, then evicts what Redis need not hold any more."""
+"""Dumps all changes to the archive, then evicts the buckets that Redis no longer needs."""
 
 import asyncio
 import time
@@ -23,20 +23,20 @@ _PRESSURE_SECONDS = 0.25
 
 
 class Retention(NamedTuple):
-    """What stays in Redis."""
+    """The limits of the data that stays in Redis."""
 
     age: timedelta
-    """Days older than this may leave."""
+    """Age above which the buckets of a day may be evicted."""
     interval_seconds: float
-    """A bucket that changed within it stays."""
+    """Seconds between dumps; a bucket that changed within the last of them is not evicted for its age."""
     max_buckets: int
-    """Above it the longest unchanged leave, whatever their age."""
+    """Number of resident buckets above which the longest unchanged ones are evicted, whatever their age."""
     max_record_bytes: int
-    """Of rejects and restatements that wait for the archive."""
+    """Bytes of rejects and restatements that may wait for the archive."""
 
 
 class Dumper:
-    """The one dumper of a lane. LaneLostError, FencedError and RedisUnavailableError leave it."""
+    """The one dumper of a lane. Methods raise LaneLostError, FencedError and StoreUnavailableError."""
 
     def __init__(
         self,
@@ -49,12 +49,14 @@ class Dumper:
         self._retention = retention
         self._token = token
         self._due = 0.0
-        """On the monotonic clock: when the next dump is to begin."""
+        """Time on the monotonic clock at which the next dump begins."""
         self._last: int | None = None
         """Number of the last snapshot."""
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self, stop: StopToken) -> None:
+        """Dump every interval until the stop. Wait and try again while the archive is away."""
+
         async def step() -> float:
             try:
                 if await self._is_due(stop):
@@ -64,13 +66,13 @@ class Dumper:
             return 0.0
 
         async def tell(error: Exception, _: float) -> None:
-            log.warning("waiting for the archive", reason=str(error))
+            log.warning("the dumper waits for the archive", reason=str(error))
 
         self._due = time.monotonic() + self._retention.interval_seconds
         await repeat(step, stop, tell, raised=(RedisUnavailableError,))
 
     async def _is_due(self, stop: StopToken) -> bool:
-        """Wait until the next dump is due, or until records fill half of their room; False at the stop."""
+        """Wait until the next dump is due or the waiting records fill half of their room; return False at the stop."""
         while (left := self._due - time.monotonic()) > 0:
             if await stop.wait(min(left, _PRESSURE_SECONDS)):
                 return False
@@ -79,14 +81,14 @@ class Dumper:
         return not stop.is_set()
 
     async def dump_once(self) -> Written:
-        """One snapshot into the archive, then the evictions; what the archive did with the buckets."""
+        """Write one snapshot to the archive, then evict old buckets; return what the archive did with the buckets."""
         async with self._one_at_a_time:
             written = await self._dump()
             await self._evict_old()
             return written
 
     async def make_room(self, buckets: int, needed: Iterable[Bucket]) -> None:
-        """Evict until `buckets` further ones fit beside the resident ones, none of the needed."""
+        """Dump, then evict until `buckets` more buckets fit in Redis. Buckets in `needed` stay."""
         over = await self._dumps.resident_count() + buckets - self._retention.max_buckets
         if over <= 0:
             return
@@ -98,6 +100,7 @@ class Dumper:
         log.debug("made room", evicted=gone, wanted=over)
 
     async def make_room_for_records(self) -> None:
+        """Dump when the waiting rejects and restatements have reached their limit."""
         if await self._dumps.record_bytes() >= self._retention.max_record_bytes:
             async with self._one_at_a_time:
                 await self._dump()
@@ -135,7 +138,7 @@ class Dumper:
             log.info("evicted", buckets=gone, cutoff=cutoff)
 
     async def _evict(self, buckets: list[Bucket], unchanged_ms: int = 0) -> int:
-        """Delete those that the archive holds and that nobody changed for so long; how many went."""
+        """Evict the buckets that are archived and unchanged for `unchanged_ms`; return how many were evicted."""
         newest = await self._dumps.now_milliseconds() - unchanged_ms if buckets else 0
         gone = 0
         for first in range(0, len(buckets), _EVICTED_PER_SCRIPT):

@@ -1,4 +1,4 @@
-"""What a run of queue elements adds up to, and where it moves the ledgers."""
+"""Sums up a run of queue elements and finds the new ledgers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,36 +21,38 @@ _CELLS_PER_COMMIT = 300_000
 
 
 Changes = dict[Bucket, list[tuple[str, int, int]]]
-"""By bucket: payment method, units and transactions to add."""
+"""Payment methods, units and transactions to add, by bucket."""
 
 
 @dataclass
 class Applied:
-    """The first `elements` of a run; the changes are to be added once, together with the ledgers."""
+    """The outcome of the first `elements` elements of a run. Commit the changes and the ledgers together, once."""
 
     changes: Changes = field(default_factory=dict)
     by_source: dict[str, CellColumns] = field(default_factory=dict)
-    """The same changes, by the source that they come from."""
+    """The same changes, by source."""
     ledgers: dict[str, Position] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     refused: dict[str, Refused] = field(default_factory=dict)
-    """By source: all rows so far that had no room, where this run has some."""
+    """All refused rows so far, for each source that has refused rows in this run."""
     elements: int = 0
     batch_bytes: int = 0
     """Bytes of the importer's batches among the elements."""
+    gap: bool = False
+    """The next element is a batch that does not continue its source: the one before it left the queue otherwise."""
     unknown_sources: set[str] = field(default_factory=set)
-    """Their ledgers are needed first; nothing else in this object counts then."""
+    """Sources whose ledgers are needed first. While there are any, ignore the other fields."""
 
 
 class ElementReader:
-    """Adds up elements in order. Does no I/O.
+    """Sums up elements in order. Does no I/O.
 
-    A batch at or below its source's ledger was applied before: it is dropped. An element that cannot be
-    read is rejected, with its reason. A ledger with offset -1 stands for a source that nobody knows.
+    A batch that ends at or before its source's ledger was applied already and is dropped. An element that cannot be
+    read becomes a reject with its reason. A ledger with offset -1 stands for a source that is in neither store.
     """
 
     def __init__(self, ledgers: Mapping[str, Position], max_buckets: int) -> None:
-        """Once `max_buckets` are touched, no further elements are read."""
+        """Take the `ledgers` by source. Reading ends once the elements touch more than `max_buckets` buckets."""
         self._ledgers, self._max_buckets = ledgers, max_buckets
         self._applied = Applied()
         self._parts: dict[str, list[CellColumns]] = {}
@@ -58,7 +60,7 @@ class ElementReader:
         self._cells = self._transactions = 0
 
     def apply(self, elements: Sequence[Element]) -> Applied:
-        """The first elements, one at least."""
+        """Return the outcome of the first elements, of at least one."""
         self._read(elements)
         by_source = {source: joined(parts) for source, parts in self._parts.items()}
         whole = joined(list(by_source.values())) if len(by_source) > 1 else next(iter(by_source.values()), empty())
@@ -111,15 +113,19 @@ class ElementReader:
         ledger = self._ledger(header.source)
         if 0 <= header.end.offset <= ledger.offset:
             return 1
-        if ledger.offset < 0 or header.start != ledger.offset:
-            self._reject(element, f"batch does not continue source {header.source!r}")
+        if ledger.offset < 0:
+            self._reject(element, f"batch of source {header.source!r}, which Redis does not know")
             return 1
+        if header.start != ledger.offset:
+            self._applied.gap = True
+            self._applied.batch_bytes -= len(element)
+            return 0
         self._add_cells(header.source, batch.cells)
         self._applied.ledgers[header.source] = header.end
         return 1
 
     def _add_json(self, part: Sequence[Element]) -> int:
-        """As many of the elements as touch few enough buckets, one at least; how many."""
+        """Add the first elements that stay within `max_buckets`, at least one; return how many."""
         elements = [element for element in part if isinstance(element, bytes)]
         while True:
             lines = [line for element in elements for line in lines_of(element)]
@@ -144,7 +150,7 @@ class ElementReader:
         return len(elements)
 
     def _reject(self, element: bytes, reason: str) -> None:
-        """An element that is no transaction, as one row of the queue's own source."""
+        """Reject a whole element, as one row of the source `queue`."""
         position = self._ledger(QUEUE_SOURCE)
         self._applied.rejects.append(Reject(QUEUE_SOURCE, position.rows + 1, raw_text(element), reason))
         self._applied.ledgers[QUEUE_SOURCE] = position.advanced(
@@ -153,6 +159,7 @@ class ElementReader:
 
 
 def is_json(element: Element) -> bool:
+    """Return True for an element that is neither a batch nor oversized; another producer pushed it."""
     return isinstance(element, bytes) and not element.startswith(BATCH_MARK)
 
 

@@ -1,5 +1,7 @@
-"""The lane: this process's turn at being the one consumer of the queue and the one dumper."""
+"""The lane: lets one process at a time consume the queue and dump."""
 
+import time
+from collections import deque
 from typing import NamedTuple
 
 import structlog
@@ -17,34 +19,56 @@ from daybook.stores.stores import Stores
 log = structlog.get_logger("lane")
 
 
+_LOSSES_TOLERATED, _LOSS_SECONDS, _LOSSES_KEPT = 2, 60.0, 100
+"""So many losses of batches within the time are more than a single accident."""
+
+
 class LaneSettings(NamedTuple):
     lease_seconds: float
     queue_wait_seconds: float
     retention: Retention
     max_methods: int
-    """Payment methods in one bucket."""
+    """Number of payment methods that one bucket may hold."""
     alone: bool
-    """Nobody else can use this Redis (the data directory's lock says so): no need to wait for old leases."""
+    """True when the data directory's lock keeps all other processes from this Redis. Old leases are then taken over."""
 
 
 class Lane:
+    """Takes the lane for this process and works it."""
+
     def __init__(self, stores: Stores, settings: LaneSettings) -> None:
         self._stores, self._settings = stores, settings
         self._backoff = Backoff()
         self.waiting_for = "the first try"
-        """What keeps the lane from working, for people; empty while it works here or elsewhere."""
+        """The reason why the lane does not work, as text for people; empty while it works here or elsewhere."""
+        self._losses: deque[float] = deque(maxlen=_LOSSES_KEPT)
+        """Moments, on the monotonic clock, at which batches had left the queue without a commit."""
+
+    @property
+    def problem(self) -> str:
+        """A problem of the queue that does not stop the lane, as text for people; empty when there is none."""
+        recent = sum(time.monotonic() - moment < _LOSS_SECONDS for moment in self._losses)
+        if recent < _LOSSES_TOLERATED:
+            return ""
+        return (
+            f"another program takes elements from {self._stores.queue.key} ({recent} times in the last "
+            f"{_LOSS_SECONDS:.0f} s): stop it; batches are read again, JSON that it took is lost"
+        )
 
     async def run(self, stop: StopToken) -> None:
-        """Hold the lane whenever it can be had. Raises ConfigurationError when it must not be worked."""
+        """Take the lane whenever it is free, and work until the stop.
+
+        Raises ConfigurationError when Redis and the archive do not belong together.
+        """
 
         async def step() -> float:
             await self._hold_once(stop)
             return 0.0
 
         lost = (LaneLostError, FencedError, StoreUnavailableError)
-        await repeat(step, stop, self._tell, retried=lost, backoff=self._backoff)
+        await repeat(step, stop, self._note_wait, retried=lost, backoff=self._backoff)
 
-    async def _tell(self, error: Exception, seconds: float) -> None:
+    async def _note_wait(self, error: Exception, seconds: float) -> None:
         match error:
             case RedisUnavailableError():
                 self.waiting_for = f"waiting for Redis: {error}"
@@ -55,7 +79,7 @@ class Lane:
         log.warning(self.waiting_for, next_try_seconds=seconds)
 
     async def _hold_once(self, stop: StopToken) -> None:
-        """Wait for the lane's lease, then work until the stop, or until the lane is lost."""
+        """Wait for the lane's lease, then work until the stop or until the lane is lost."""
         redis = self._stores.redis
         server = await redis.check_server()
         lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, self._settings.lease_seconds)
@@ -65,7 +89,7 @@ class Lane:
                 return
         try:
             if server.may_lose:
-                log.warning("a crash of Redis can lose what it acknowledged", reason=server.may_lose)
+                log.warning("a crash of Redis can lose acknowledged writes", reason=server.may_lose)
             await recover(self._stores, lease.token)
             log.info("lane taken", epoch=lease.epoch, archive=self._stores.archive.name)
             self.waiting_for = ""
@@ -82,6 +106,7 @@ class Lane:
             token=lease.token,
             max_buckets=self._settings.retention.max_buckets,
             max_methods=self._settings.max_methods,
+            on_loss=lambda: self._losses.append(time.monotonic()),
         )
         await first_failure(
             aggregator.run(stop, self._settings.queue_wait_seconds),
@@ -93,17 +118,17 @@ class Lane:
     async def _keep(self, lease: Lease, stop: StopToken) -> None:
         while not await stop.wait(self._settings.lease_seconds / 3):
             if not await lease.renew():
-                raise LaneLostError("another instance has taken the lane over")
+                raise LaneLostError("another instance took the lane over")
 
     async def _last_dump(self, dumper: Dumper) -> None:
         try:
             await dumper.dump_once()
         except StoreUnavailableError as error:
-            log.warning("no last dump; the next start makes up for it", reason=str(error))
+            log.warning("the last dump failed; the next start dumps instead", reason=str(error))
 
 
 async def _release(lease: Lease) -> None:
     try:
         await lease.release()
     except RedisUnavailableError as error:
-        log.debug("lease not given back; it expires", reason=str(error))
+        log.debug("lease not released; it expires by itself", reason=str(error))

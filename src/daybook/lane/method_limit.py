@@ -1,7 +1,7 @@
-"""The bound on payment methods in one bucket, and the rows that it keeps out.
+"""Limits the payment methods of a bucket and finds the refused rows.
 
-Only the one consumer of the queue knows which methods a bucket holds, so it is here that a row can turn out to have
-no room. What arrives from a file is a batch of sums: the rows behind them are looked up in the file again.
+Only the one consumer of the queue knows which methods a bucket holds, so rows are refused here and not in the importer.
+A batch holds sums and no rows. Its refused rows are read from the file again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,20 +24,22 @@ from daybook.sources.records import judge, records
 from daybook.sources.row_sums import sum_rows
 
 RefusedMethods = dict[Bucket, set[str]]
-"""Methods that have no room in their bucket."""
+"""Payment methods without room, by bucket."""
 
 
 class RefusedRows(NamedTuple):
-    """Rows that have no room: one reject each, and what they add up to."""
+    """Refused rows: one reject for each row, and the sums of all."""
 
     rejects: list[Reject]
     sums: Sums
 
     @property
     def methods(self) -> RefusedMethods:
+        """The payment methods of the rows, by bucket."""
         return {bucket: set(cells) for bucket, cells in self.sums.items()}
 
     def added_to(self, refused: Refused) -> Refused:
+        """Return the counts and sums of `refused` plus these rows."""
         units = dict.fromkeys(TYPES, 0)
         for bucket, cells in self.sums.items():
             units[bucket.type] += sum(cell.units for cell in cells.values())
@@ -45,7 +47,7 @@ class RefusedRows(NamedTuple):
 
 
 def full_buckets(changes: Changes, held: Mapping[Bucket, BucketState], limit: int) -> dict[Bucket, set[str]]:
-    """The buckets that the changes would fill above `limit` methods, with those that they hold."""
+    """Return the buckets that the changes would fill above `limit` methods, with the methods that they hold now."""
     found: dict[Bucket, set[str]] = {}
     for bucket, added in changes.items():
         cells = held[bucket].cells
@@ -55,7 +57,7 @@ def full_buckets(changes: Changes, held: Mapping[Bucket, BucketState], limit: in
 
 
 def without(changes: Changes, refused: RefusedMethods) -> Changes:
-    """The changes that have room."""
+    """Return the changes without the refused methods."""
     left = {
         bucket: [cell for cell in added if cell[0] not in refused[bucket]] if bucket in refused else added
         for bucket, added in changes.items()
@@ -64,15 +66,18 @@ def without(changes: Changes, refused: RefusedMethods) -> Changes:
 
 
 class MethodLimit:
-    """Goes through rows in order: in a full bucket the first methods stay. Used once. Blocks."""
+    """Finds refused rows, in row order: the first new methods fill the bucket, later ones are refused.
+
+    Use an object for one call. Methods block.
+    """
 
     def __init__(self, full: dict[Bucket, set[str]], limit: int) -> None:
-        """`full`: from `full_buckets`; the first rows' methods are added to it."""
+        """Take `full` from `full_buckets`; methods that still have room are added to it."""
         self._full, self._limit = full, limit
-        self._reason = f"its day has {limit} payment methods already (MaxMethodsPerBucket)"
+        self._reason = f"its day already has {limit} payment methods (MaxMethodsPerBucket)"
 
     def of_queue(self, elements: Iterable[bytes], first_row: int) -> RefusedRows:
-        """Among the transactions that others pushed; `first_row` were read before them."""
+        """Return the refused rows of JSON elements. `first_row` is the number of rows of the queue before them."""
         found = RefusedRows([], {})
         lines = (line for element in elements for line in lines_of(element))
         for row, line in enumerate(lines, first_row + 1):
@@ -82,7 +87,10 @@ class MethodLimit:
         return found
 
     def of_file(self, batch: Batch, source: Source, before: Position) -> RefusedRows:
-        """Among the rows of one batch, which begins at `before`; raises SourceError if the file has gone."""
+        """Return the refused rows of one batch, which begins at `before`.
+
+        Raises SourceError when the file is gone or holds other rows now.
+        """
         path, end = Path(source.path), batch.header.end
         reader, content = BlockReader(path), ContentFile(path)
         try:
@@ -92,7 +100,7 @@ class MethodLimit:
             reader.close()
             content.close()
         if header is None or sum_rows(block, header.layout, source.id).cells.sums() != batch.cells.sums():
-            raise SourceError(f"{path}: holds other rows by now")
+            raise SourceError(f"{path}: holds other rows now")
         found, line = RefusedRows([], {}), before.line
         for record in records(block, final=True):
             judged = judge(record, header.layout)
@@ -102,14 +110,18 @@ class MethodLimit:
         return found
 
     def without_file(self, batch: Batch, before: Position, taken: set[int], problem: str) -> RefusedRows:
-        """As `of_file`: each row with what the batch knows of it, under a line that no other reject has `taken`."""
+        """Return the refused rows of one batch whose file cannot be read, because of `problem`.
+
+        Each reject holds what the batch knows of its row: day, type and payment method. It gets a line of the batch
+        that is not in `taken`, the lines of other rejects.
+        """
         found = RefusedRows([], {})
         free = (line for line in range(before.line + 1, batch.header.end.line + 1) if line not in taken)
         for bucket, cells in batch.cells.sums().items():
             for method in [method for method in cells if not self._admits(bucket, method)]:
                 add_cells(found.sums, bucket, [(method, cells[method])])
                 raw = f"{bucket.day} {bucket.type} {method}"
-                reason = f"{self._reason}; line and text are not known: {problem}"
+                reason = f"{self._reason}; its line and text are unknown: {problem}"
                 lines = islice(free, cells[method].transactions)
                 found.rejects.extend(Reject(batch.header.source, line, raw, reason) for line in lines)
         return found

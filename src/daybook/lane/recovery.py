@@ -1,4 +1,4 @@
-"""Brings Redis and the archive together before anybody consumes."""
+"""Checks that Redis and the archive belong together, and restores Redis, before the lane works."""
 
 import structlog
 
@@ -10,30 +10,46 @@ log = structlog.get_logger("recovery")
 
 
 async def recover(stores: Stores, token: str) -> None:
-    """Open the archive (which finishes an interrupted write) and restore Redis if it is behind it.
+    """Open the archive, which finishes an interrupted write, and restore Redis when it is behind the archive.
 
-    Raises ConfigurationError when the two do not belong together: going on would answer with wrong totals.
+    Raises ConfigurationError when the two do not belong together, because the totals would be wrong.
     """
     archive = stores.archive
     held, state = await archive.open(), await stores.hot.state()
     if state is not None and state.archive != held.id:
         raise ConfigurationError(
-            f"Redis was used with another archive than this {archive.name} one: name the one that belongs "
+            f"Redis belongs to another archive than this {archive.name} archive: set the archive that belongs "
             "to it, or empty Redis to go on from this archive"
         )
     if state is not None and state.is_ahead_of(held.snapshot):
         raise ConfigurationError(
-            f"the {archive.name} archive is older than Redis (snapshot {held.snapshot}, Redis knows of "
-            f"{state.settled}): restore the newer archive, or empty Redis to go on from this one"
+            f"the {archive.name} archive is older than Redis (its snapshot is {held.snapshot}, Redis has settled "
+            f"{state.settled}): bring the newer archive back, or empty Redis to go on from this archive"
         )
     if state is not None and not state.is_behind(held.snapshot):
+        await _follow_queue(stores, token)
         return
     dropped = await restore(stores.redis, stores.queue.key, token, held, await archive.sources())
     if held.snapshot:
         log.warning(
-            "Redis was behind the archive and is restored; files are read on from there",
+            "Redis was behind the archive and is restored; imports go on from there",
             snapshot=held.snapshot,
             dropped_buckets=dropped.buckets,
             dropped_batches=dropped.batches,
             dropped_elements=dropped.others,
         )
+
+
+async def _follow_queue(stores: Stores, token: str) -> None:
+    """Take over the elements that wait under another key, when the queue's name has changed since the last owner."""
+    former = await stores.requeue.former_queue()
+    if former == stores.queue.key:
+        return
+    found = await stores.requeue.read_again(token, former)
+    log.warning(
+        "the queue has another name now; what waited under the former one is taken over",
+        queue=stores.queue.key,
+        former=former,
+        moved_elements=found.moved_elements,
+        read_again=len(found.sources),
+    )

@@ -1,4 +1,4 @@
-"""What a commit changes of days that were closed."""
+"""Records the changes that a commit makes to closed buckets."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,10 @@ def restatements(
     ledgers: Mapping[str, Position],
     at: str,
 ) -> list[Restatement]:
-    """Each change of a closed bucket, by source. `ledgers` are those before the commit."""
+    """Return one restatement for each closed bucket and source that changes it.
+
+    `closed` holds the buckets, and `ledgers` the ledgers by source, as they are before the commit; `at` is its time.
+    """
     totals = {
         bucket: {method: cell.units for method, cell in held.state.cells.items()} for bucket, held in closed.items()
     }

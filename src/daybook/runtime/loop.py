@@ -1,4 +1,4 @@
-"""The one loop of all background work: a step, again and again; after a failure a pause that grows."""
+"""The loop of all background work: it repeats a step, and pauses longer after each failure in a row."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,14 +10,17 @@ class Backoff:
     """Growing pauses between tries."""
 
     def __init__(self, first: float = 0.1, longest: float = 3.0) -> None:
+        """Take the `first` and the `longest` pause, in seconds."""
         self._first, self._longest = first, longest
         self._next = first
 
     def seconds(self) -> float:
+        """Return the pause before the next try, and double the one after it."""
         now, self._next = self._next, min(self._next * 2, self._longest)
         return now
 
     def reset(self) -> None:
+        """Begin with the first pause again."""
         self._next = self._first
 
 
@@ -30,10 +33,11 @@ async def repeat(
     raised: tuple[type[Exception], ...] = (),
     backoff: Backoff | None = None,
 ) -> None:
-    """Call `step` until the stop; it returns the seconds to wait before the next call.
+    """Call `step` until the stop. `step` returns the seconds to wait before its next call.
 
-    After an exception among `retried` it calls `on_failure` with the exception and the seconds until the next try.
-    Exceptions among `raised`, and all others, leave the loop. A step that works for long resets `backoff` itself.
+    After an exception in `retried`, call `on_failure` with the exception and the seconds until the next try.
+    Raises every other exception of `step`, and those in `raised` even when they are in `retried` too. A step that runs
+    for long resets `backoff` itself.
     """
     backoff = backoff or Backoff()
     while not stop.is_set():

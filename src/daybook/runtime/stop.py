@@ -1,4 +1,4 @@
-"""The stop token: every loop waits for work, for a tick or for this, whichever comes first."""
+"""The stop token. Every loop waits for it together with its work or its next turn."""
 
 import asyncio
 from collections.abc import Collection, Coroutine
@@ -9,17 +9,21 @@ _CANCEL_AGAIN_SECONDS = 0.2
 
 
 class StopToken:
+    """The request to stop; set once, never cleared."""
+
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def set(self) -> None:
+        """Ask for the stop and wake all that wait for it."""
         self._event.set()
 
     def is_set(self) -> bool:
+        """Return True once the stop is asked for."""
         return self._event.is_set()
 
     async def wait(self, seconds: float | None = None) -> bool:
-        """Sleep at most `seconds`; True as soon as the stop is asked for."""
+        """Wait for the stop, at most `seconds`; return True as soon as it is asked for, False when the time is up."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -28,7 +32,7 @@ class StopToken:
         return True
 
     async def or_stop(self, work: Coroutine[Any, Any, Answer]) -> Answer | None:
-        """The work's answer, or None when the stop comes first; then the work is cancelled."""
+        """Return the answer of `work`. When the stop comes first, cancel the work and return None."""
         working = asyncio.ensure_future(work)
         stopping = asyncio.ensure_future(self._event.wait())
         try:
@@ -39,7 +43,7 @@ class StopToken:
 
 
 async def first_failure(*works: Coroutine[Any, Any, None]) -> None:
-    """Run coroutines together; the first exception cancels the others and is raised as it is."""
+    """Run coroutines together. The first exception cancels the others and is raised as it is."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -51,9 +55,9 @@ async def first_failure(*works: Coroutine[Any, Any, None]) -> None:
 
 
 async def end(tasks: Collection["asyncio.Future[Any]"]) -> None:
-    """Cancel tasks until they have ended, whatever they raise.
+    """Cancel tasks until all have ended; ignore what they raise.
 
-    Once is not enough: `asyncio.wait_for` of Python 3.11, which redis-py uses, can swallow a cancellation.
+    One cancellation is not enough: `asyncio.wait_for` of Python 3.11, which redis-py uses, can swallow it.
     """
     pending = {task for task in tasks if not task.done()}
     while pending:

@@ -1,4 +1,4 @@
-"""Watches the named tasks of a service: restarts what dies, stops in time."""
+"""Watches the named tasks of a service: restarts a task that dies, and stops all in time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,33 +15,38 @@ Work = Callable[[StopToken], Awaitable[None]]
 
 
 class Supervisor:
-    """A task that ends before the stop is logged, counts as down, and is started again after a pause.
+    """Keeps tasks running. A task that ends before the stop is logged, counts as down, and starts again after a pause.
 
-    A ConfigurationError cannot be mended by trying again: it stops everything and is kept in `fatal`.
+    A ConfigurationError does not go away by another try. It sets the stop token and is kept in `fatal`.
     """
 
     def __init__(self, stop: StopToken) -> None:
         self.stop = stop
         self.fatal: ConfigurationError | None = None
+        """The first ConfigurationError of a task."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._down: dict[str, str] = {}
 
     def start(self, name: str, work: Work) -> None:
+        """Start a task and keep it running until the stop."""
         self._tasks[name] = asyncio.create_task(self._keep(name, work), name=name)
 
     @property
     def down(self) -> dict[str, str]:
-        """Tasks that are not running now, with the reason."""
+        """The reasons why tasks are not running now, by task name."""
         return dict(self._down)
 
     async def shut_down(self, graceful_seconds: float) -> bool:
-        """Ask all tasks to stop, wait, then cancel what is left; False if something had to be cancelled."""
+        """Ask all tasks to stop, wait at most `graceful_seconds`, then cancel the rest.
+
+        Returns False when a task had to be cancelled.
+        """
         self.stop.set()
         pending = {task for task in self._tasks.values() if not task.done()}
         if pending:
             _, pending = await asyncio.wait(pending, timeout=graceful_seconds)
         for task in pending:
-            log.warning("cancelled after the graceful time", task=task.get_name())
+            log.warning("the task did not stop in time and is cancelled", task=task.get_name())
         await end(list(self._tasks.values()))
         return not pending
 

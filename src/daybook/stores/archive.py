@@ -1,4 +1,4 @@
-"""The archive's protocol: where buckets, ledgers, rejects and restatements are kept for good.
+"""The protocol of an archive, which keeps buckets, ledgers, rejects, restatements and corrections for good.
 
 Every implementation passes `tests/contracts/test_archive.py`.
 """
@@ -15,37 +15,41 @@ from daybook.domain.source import Source
 
 
 class ArchivedSource(NamedTuple):
+    """A source as a snapshot brings it to the archive."""
+
     source: Source
     revision: int
-    """Grows with every change in Redis; the archive never goes back to a lower one of the same snapshot."""
+    """Number that grows with each change in Redis; under one snapshot number the archive never takes a lower one."""
 
 
 def archived_bucket(state: BucketState, updated: datetime | None) -> HeldBucket:
-    """Return a bucket as an archive holds it; `updated`: when it was last written, None when nobody knows."""
+    """Return `state` as an archive holds it: closed, not resident. `updated` is the last write, None when unknown."""
     return HeldBucket(state, moment_text(updated) if updated else "", closed=True)
 
 
 class Snapshot(NamedTuple):
-    """A consistent state of everything that changed: the sums hold exactly the rows before the ledgers."""
+    """A consistent copy of everything that changed: the sums hold exactly the rows before the ledgers."""
 
     number: int
     buckets: dict[Bucket, BucketState]
-    """Each in full."""
+    """The changed buckets, each in full."""
     sources: list[ArchivedSource]
     rejects: list[Reject]
     restatements: Sequence[Restatement] = ()
     record_bytes: int = 0
-    """What rejects and restatements take in Redis."""
+    """Bytes that these rejects and restatements take in Redis."""
 
 
 class ArchiveState(NamedTuple):
     id: str
-    """Chosen at random when the archive is created."""
+    """Random text, chosen when the archive is created."""
     snapshot: int
-    """Number of the last snapshot that it holds in full; 0 before the first."""
+    """Number of the last snapshot that the archive holds in full; 0 before the first."""
 
 
 class Written(NamedTuple):
+    """The numbers of buckets that a write inserted, updated and left alone."""
+
     inserted: int
     updated: int
     matched: int
@@ -53,69 +57,70 @@ class Written(NamedTuple):
 
 
 class Archive(Protocol):
-    """All calls raise StoreUnavailableError while the store does not answer; nothing is half done then:
-    either the next `open` finishes a write, or it never happened.
+    """An archive. Each call raises StoreUnavailableError while the store does not answer.
+
+    An interrupted write is never half done: either the next `open` finishes it, or it never happened.
     """
 
     name: str
-    """For messages: `SQLite`, `MongoDB`."""
+    """The name of the store for messages: `SQLite`, `MongoDB`."""
 
     async def open(self) -> ArchiveState:
         """Become the one dumper: create what is missing, raise the epoch, finish an interrupted write.
 
-        From then on every other object that had opened it is refused with FencedError. Idempotent.
+        From then on a write by any other object that opened the archive before raises FencedError. Idempotent.
         """
         ...
 
     async def check(self) -> None:
-        """Return if the store answers."""
+        """Return when the store answers; raise StoreUnavailableError when it does not."""
         ...
 
     async def newest_snapshot(self) -> int:
-        """Number of the newest snapshot of which it may hold something; 0 before the first."""
+        """Return the number of the newest snapshot of which the archive may hold a part; 0 before the first."""
         ...
 
     async def write(self, snapshot: Snapshot) -> Written:
-        """Store a snapshot as a whole. Safe to call again with the same snapshot.
+        """Store a snapshot as a whole. It is safe to call this again with the same snapshot.
 
         Raises FencedError when another object has opened the archive since.
         """
         ...
 
     async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, HeldBucket]:
-        """Those of the buckets that it holds, in full, in one query."""
+        """Return the wanted buckets that the archive holds, each in full, in few queries."""
         ...
 
     def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, HeldBucket]]:
-        """All buckets of a range of days, both ends included, by day."""
+        """Give all buckets of a range of days (`YYYY-MM-DD`, both ends included), in order of day."""
         ...
 
     async def sources(self) -> list[ArchivedSource]:
-        """All sources, the queue's own included, as of the last snapshot."""
+        """Return all sources, the queue's own included, as of the last snapshot."""
         ...
 
     async def rejects(self, source_id: str, after_line: int, number: int) -> list[Reject]:
-        """Up to `number` rejects of a source behind a line, by line."""
+        """Return up to `number` rejects of a source after `after_line`, in line order."""
         ...
 
     async def restatements(self, after: str, before: str, number: int) -> list[Restatement]:
-        """Up to `number` restatements whose keys lie between two texts, both excluded, by key."""
+        """Return up to `number` restatements with keys between `after` and `before`, both excluded, in key order."""
         ...
 
     async def rejected(self, source_id: str, lines: Collection[int]) -> set[int]:
-        """Those of a source's lines that are rejected."""
+        """Return which of the lines of a source are rejected."""
         ...
 
     async def correct(self, wanted: Sequence[Correction], void: Collection[Correction] = ()) -> list[Correction]:
-        """Note who corrects rejected rows; what stands now for each, in the same order.
+        """Note corrections of rejected rows; return the correction that now stands for each, in the same order.
 
-        The first correction of a row stands, unless it is among the `void` ones: those whose row counts nowhere.
-        Not part of a snapshot: done when this returns.
+        The first correction of a row stands, unless it is in `void`: those are deleted, as their rows count nowhere.
+        Corrections are not part of a snapshot: the note is durable when this returns.
         """
         ...
 
     async def corrections(self, source_id: str, lines: Sequence[int]) -> dict[int, Correction]:
-        """Those of a source's lines that are corrected."""
+        """Return the corrections of the lines of a source, by line; uncorrected lines are left out."""
         ...
 
     async def close(self) -> None: ...

@@ -18,37 +18,45 @@ from daybook.stores.connection import RedisConnection, text_of
 
 
 class LedgerMove(NamedTuple):
+    """The move of one source's ledger."""
+
     source: str
     expected: int
-    """The ledger's offset before."""
+    """The ledger's offset before the commit."""
     position: Position
+    """The ledger after the commit."""
     refused: Refused = Refused()
-    """Of all rows before the new position."""
+    """All refused rows before `position`."""
 
     @property
     def moves_checkpoint(self) -> bool:
-        """The importer moves a file's checkpoint; nobody else moves that of the queue's own source."""
+        """Return whether the commit moves the checkpoint too: the queue's own source has no importer to do that."""
         return self.source == QUEUE_SOURCE
 
 
 class BucketWrite(NamedTuple):
+    """The new version of one bucket."""
+
     bucket: Bucket
     expected: int | None
-    """The version that Redis must hold; None: not resident."""
+    """The version that Redis must hold; None: the bucket must not be resident."""
     state: BucketState
     """The bucket's new version, in full."""
     changed: Sequence[str] | None = None
-    """The payment methods whose totals are new; None: all of them, as when the bucket becomes resident by this."""
+    """The payment methods whose totals are new; None: all of them, as when this write makes the bucket resident."""
     closed: bool = False
-    """It left Redis before."""
+    """The bucket was evicted before."""
 
 
 class Commit(NamedTuple):
+    """All that changes in one commit."""
+
     sequence: int
+    """Number of this commit: one more than that of the last."""
     trim: int
-    """Elements that leave the queue's end."""
+    """Number of elements that leave the queue, oldest first."""
     freed_bytes: int
-    """Bytes of the batches among them."""
+    """Bytes of the batches among these elements."""
     ledgers: Sequence[LedgerMove]
     buckets: Sequence[BucketWrite]
     rejects: Sequence[Reject]
@@ -56,7 +64,7 @@ class Commit(NamedTuple):
 
 
 class Commits:
-    """The commits of one lane, which only the owner of its token can make."""
+    """The commits of one lane. Only the owner of the lane's token can commit."""
 
     def __init__(self, redis: RedisConnection, queue_key: str) -> None:
         self._redis, self._queue_key = redis, queue_key
@@ -68,8 +76,9 @@ class Commits:
     async def commit(self, token: str, commit: Commit) -> list[Bucket]:
         """Apply a commit exactly once. Call it again, unchanged, after a lost reply.
 
-        Returns the buckets that are not at their expected version; nothing is written then. None: it is committed,
-        now or by an earlier try. Raises LaneLostError.
+        Returns the buckets that are not at their expected version: nothing is written then.
+        An empty list says that the commit is applied, now or by an earlier try.
+        Raises LaneLostError when another owner took the lane or Redis was set back.
         """
         answer = await self._redis.run(
             "commit",
@@ -87,7 +96,7 @@ class Commits:
             case b"stale":
                 return [redis_keys.bucket_of(name.decode()) for name in answer[1:]]
             case word:
-                raise LaneLostError(f"the queue's lane is lost: {word.decode()}")
+                raise LaneLostError(f"the lane is lost ({word.decode()}): another owner took it, or Redis was set back")
 
 
 def encode(commit: Commit) -> bytes:

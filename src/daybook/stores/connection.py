@@ -1,4 +1,4 @@
-"""The way to Redis: one client without retries of its own, the scripts, and what the server promises."""
+"""The connection to Redis: one client without retries of its own, the scripts, and checks of the server."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +21,13 @@ from daybook.failpoints import hit
 
 SCRIPTS = (
     "acquire", "renew", "release", "register", "update_source", "enqueue", "peek", "commit", "read",
-    "snapshot", "settle", "evict", "restore",
+    "snapshot", "settle", "evict", "restore", "waiting", "read_again",
 )  # fmt: skip
 
 _PASSING = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN")
-_CLOSED_UNDER_US = "the handler is closed"
-"""uvloop's words when a connection that the server has just broken is written to; asyncio's own loop only warns."""
+"""First words of the errors that pass without a change of Daybook."""
+_HANDLER_CLOSED = "the handler is closed"
+"""uvloop's error for a write to a connection that the server just broke; asyncio's own loop only warns."""
 _OLDEST = (7, 0)
 _FSYNC_INTERVAL_SECONDS = 1.1
 _SYNC_SECONDS = 5.0
@@ -38,27 +39,32 @@ Argument = str | bytes | int | float
 
 
 class AppendFsync(NamedTuple):
+    """When the server syncs its append-only file."""
+
     policy: str
-    """`always`, `everysec` or `no`."""
+    """The setting `appendfsync`: `always`, `everysec` or `no`."""
     pauses: bool
-    """The server does not sync while it rewrites or saves (no-appendfsync-on-rewrite)."""
+    """The setting `no-appendfsync-on-rewrite`: no sync runs while the server rewrites or saves."""
 
 
 class ServerInfo(NamedTuple):
+    """The facts about a Redis server that Daybook's promises depend on."""
+
     run_id: str
+    """Random text that the server chooses at each start."""
     append_only: bool
     append_fsync: AppendFsync
 
     @property
     def may_lose(self) -> str:
-        """Why a crash can lose what the server acknowledged more than a second ago, for people; or empty."""
+        """The reason why a crash can lose writes acknowledged more than a second ago, for people; empty if none."""
         if not self.append_only:
             return "Redis has no append-only file"
         return "Redis never syncs its append-only file (appendfsync no)" if self.append_fsync.policy == "no" else ""
 
 
 def _pack(_: Connection, *words: EncodableT) -> list[bytes]:
-    """Packs a command in C; redis-py's own way holds the event loop for ten milliseconds at a large commit."""
+    """Pack a command in C; redis-py's own packing holds the event loop for ten milliseconds at a large commit."""
     if isinstance(words[0], str):
         words = (*words[0].split(), *words[1:])
     return [hiredis.pack_command(words)]  # type: ignore[arg-type]
@@ -73,10 +79,10 @@ class _UnixConnection(UnixDomainSocketConnection):
 
 
 class RedisConnection:
-    """Commands and scripts on one Redis.
+    """Commands and scripts on one Redis. Calls raise RedisUnavailableError while it is away or cannot write.
 
-    Nothing is retried here: a command that timed out may have run, so the caller, who holds the token that
-    makes a second try harmless, decides. A server that is away or cannot write raises RedisUnavailableError.
+    Nothing is retried here, because a command that timed out may have run. The caller decides: it holds the token that
+    makes a second try harmless.
     """
 
     def __init__(self, client: Redis) -> None:
@@ -94,6 +100,10 @@ class RedisConnection:
         password: str | None = None,
         timeout_seconds: float = 5.0,
     ) -> "RedisConnection":
+        """Return a connection to `unix_socket`, or else to `host` and `port`; the first command connects.
+
+        `timeout_seconds` bounds the connecting and each reply.
+        """
         place: dict[str, Any] = {"path": unix_socket} if unix_socket else {"host": host, "port": port}
         pool = ConnectionPool(
             connection_class=_UnixConnection if unix_socket else _TcpConnection,
@@ -111,7 +121,7 @@ class RedisConnection:
         await self.client.aclose()
 
     async def run(self, script: str, keys: Sequence[str], *arguments: Argument | Mapping[str, Any]) -> Any:
-        """Run one of `SCRIPTS`. A mapping travels as a msgpack document, whose fields the script reads by name."""
+        """Run one of `SCRIPTS`. A mapping is sent as a msgpack document, whose fields the script reads by name."""
         hit("redis", script, "before")
         packed = [msgspec.msgpack.encode(each) if isinstance(each, Mapping) else each for each in arguments]
         with translated():
@@ -120,11 +130,15 @@ class RedisConnection:
         return answer
 
     async def command(self, *words: Argument) -> Any:
+        """Run one command; return the answer as the server gives it, texts as bytes."""
         with translated():
             return await self.client.execute_command(*words)  # type: ignore[no-untyped-call]
 
     async def check_server(self) -> ServerInfo:
-        """What the server is. Raises ConfigurationError when Daybook's promises cannot be kept on it."""
+        """Return facts about the server. Raises ConfigurationError when Daybook cannot keep its promises on it.
+
+        The server must be 7.0 or newer, and its `maxmemory-policy` must be `noeviction`.
+        """
         with translated():
             info: dict[str, Any] = await self.client.info("everything")
         version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
@@ -146,11 +160,12 @@ class RedisConnection:
     async def wait_until_durable(self) -> None:
         """Return once everything that Redis has executed so far is on its disk.
 
-        A server that keeps no append-only file, or never syncs it, has nothing to wait for (a warning names it at
-        start). One that syncs every second is watched until a sync that began after now has ended. `WAITAOF` is
-        not asked: many servers, the embedded one among them,
-        confirm by it what no sync has covered yet (redis/redis#13793).
-        Raises RedisUnavailableError if the disk does not confirm in time.
+        Returns at once if the server syncs every write. It also returns at once if the server keeps no append-only
+        file or never syncs it; a warning at start names such a server.
+        Under `appendfsync everysec` it waits until a sync that began after this call has ended.
+        `WAITAOF` is not used: many servers, the embedded one among them, confirm by it writes that no sync has
+        covered yet (redis/redis#13793).
+        Raises RedisUnavailableError if this takes more than 5 seconds, or if Redis cannot write its append-only file.
         """
         fsync = await self._append_fsync()
         if fsync.policy != "everysec":
@@ -159,13 +174,13 @@ class RedisConnection:
             async with asyncio.timeout(_SYNC_SECONDS):
                 if await self._no_sync_runs(fsync):
                     await asyncio.sleep(_FSYNC_INTERVAL_SECONDS)
-                    await self.command("PING")  # at the latest in this turn of its loop the server begins the sync
+                    await self.command("PING")  # the server begins the due sync in this turn of its loop, or before
                     await self._no_sync_runs(fsync)
         except TimeoutError:
             raise RedisUnavailableError("Redis did not confirm in time that its writes are on disk") from None
 
     async def _no_sync_runs(self, fsync: AppendFsync) -> bool:
-        """Wait until none does; False when there is no append-only file."""
+        """Wait until no sync runs or is held up; return False when there is no append-only file."""
         while True:
             with translated():
                 info: dict[str, Any] = await self.client.info("persistence")
@@ -180,7 +195,7 @@ class RedisConnection:
 
 
 def text_of(content: bytes) -> msgspec.Raw:
-    """Return bytes as a msgpack text: Redis' decoder knows no binary type, and its texts are any bytes."""
+    """Return `content` as a msgpack text: Redis' decoder has no binary type, but its texts may hold any bytes."""
     return msgspec.Raw(_MSGPACK_STR_32 + len(content).to_bytes(4, "big") + content)
 
 
@@ -190,7 +205,7 @@ def _script_text(name: str) -> str:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns "Redis is away" and "Redis cannot write" into RedisUnavailableError."""
+    """Turn the client's errors into RedisUnavailableError when Redis is away or cannot write; pass on all others."""
     try:
         yield
     except (OutOfMemoryError, ReadOnlyError) as error:
@@ -198,7 +213,7 @@ def translated() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise RedisUnavailableError(f"Redis does not answer: {error or type(error).__name__}") from error
     except RuntimeError as error:
-        if not str(error).endswith(_CLOSED_UNDER_US):
+        if not str(error).endswith(_HANDLER_CLOSED):
             raise
         raise RedisUnavailableError("Redis does not answer: the connection broke while it was being made") from error
     except ResponseError as error:

@@ -1,4 +1,4 @@
-"""A consistent read of Redis and the archive together."""
+"""One consistent read of Redis and the archive together."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,10 +10,10 @@ from daybook.stores.stores import Stores
 
 @asynccontextmanager
 async def consistent_read(stores: Stores, before: RedisState) -> AsyncIterator[None]:
-    """Read from the archive inside what belongs to what was read from Redis since its state `before`.
+    """Check that the archive, read in the body, fits what was read from Redis since its state `before`.
 
-    Raises RecoveringError at the end when the two do not belong together, because one of them was set back, as from
-    a backup, and nobody has found out yet.
+    Raises RecoveringError after the body when they do not fit: Redis or the archive was set back, as from a backup,
+    and the lane has not dealt with it yet.
     """
     held = await stores.archive.newest_snapshot()
     yield

@@ -1,4 +1,4 @@
-"""The way from Redis to the archive: snapshots out, settled, and the evictions that they allow."""
+"""Redis' part in a dump: take a snapshot, settle it, evict what the archive holds."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,9 +16,11 @@ from daybook.stores.connection import RedisConnection
 from daybook.stores.hot_buckets import parse_bucket
 from daybook.stores.source_registry import flat, source_from
 
+_LANE_LOST = "the lane is lost: another owner took it, or Redis was set back"
+
 
 class Dumps:
-    """The dumps of one lane. Calls with a token raise LaneLostError when another owner has the lane."""
+    """The dumps of one lane. A call with a token raises LaneLostError when another owner took the lane."""
 
     def __init__(self, redis: RedisConnection) -> None:
         self._redis = redis
@@ -28,21 +30,24 @@ class Dumps:
         return int(await self._redis.command("HGET", redis_keys.STATE, "record_bytes") or 0)
 
     async def resident_count(self) -> int:
+        """Return the number of resident buckets."""
         return int(await self._redis.command("HLEN", redis_keys.VERSIONS))
 
     async def longest_unchanged(self, number: int) -> list[Bucket]:
+        """Return up to `number` resident buckets, those that have not changed for the longest time first."""
         names = await self._redis.command("ZRANGE", redis_keys.CHANGED, 0, number - 1)
         return [redis_keys.bucket_of(name.decode()) for name in names]
 
     async def now_milliseconds(self) -> int:
-        """Return the time of Redis' clock, by which changes are stamped."""
+        """Return the time of Redis' clock, which stamps the changes of buckets, in milliseconds since 1970."""
         seconds, microseconds = await self._redis.command("TIME")
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def snapshot(self, token: str, last_number: int | None = None) -> Snapshot | None:
-        """Copy everything that the archive does not hold yet, consistently; None when there is nothing.
+        """Take a snapshot of everything that the archive does not hold yet; return None when there is nothing.
 
-        Also raises LaneLostError when the number of the last snapshot is not `last_number`: Redis was set back.
+        Also raises LaneLostError when the number of Redis' last snapshot is not `last_number`, because Redis was set
+        back then. None: any number will do.
         """
         answer = await self._redis.run(
             "snapshot",
@@ -67,7 +72,7 @@ class Dumps:
         )
 
     async def settle(self, token: str, snapshot: Snapshot) -> None:
-        """Note that the archive holds a snapshot. Call it again after a lost reply."""
+        """Note in Redis that the archive holds `snapshot`. Call it again after a lost reply."""
         settled = {
             **redis_keys.PREFIXES,
             "number": snapshot.number,
@@ -92,7 +97,10 @@ class Dumps:
         raise_if_lost(answer)
 
     async def evict(self, token: str, buckets: Sequence[Bucket], unchanged_since_ms: int) -> int:
-        """Delete the buckets that the archive holds at the same version; return how many went."""
+        """Evict those of the buckets that the archive holds at their version; return how many.
+
+        A bucket that changed after `unchanged_since_ms`, on Redis' clock, stays.
+        """
         if not buckets:
             return 0
         eviction = {
@@ -100,7 +108,7 @@ class Dumps:
             "unchanged_since_ms": unchanged_since_ms,
             "buckets": [*map(redis_keys.bucket_name, buckets)],
         }
-        gone = await self._redis.run(
+        evicted = await self._redis.run(
             "evict",
             [
                 redis_keys.LANE, redis_keys.VERSIONS, redis_keys.ARCHIVED, redis_keys.CHANGED, redis_keys.RESIDENT,
@@ -109,14 +117,15 @@ class Dumps:
             token,
             eviction,
         )  # fmt: skip
-        if gone < 0:
-            raise LaneLostError("the queue's lane is lost")
-        return int(gone)
+        if evicted < 0:
+            raise LaneLostError(_LANE_LOST)
+        return int(evicted)
 
 
 def raise_if_lost(word: bytes) -> None:
+    """Raise LaneLostError when `word`, a script's answer, says so."""
     if word == b"lost":
-        raise LaneLostError("the queue's lane is lost")
+        raise LaneLostError(_LANE_LOST)
 
 
 def _bucket_states(answers: list[Any]) -> dict[Bucket, BucketState]:

@@ -1,4 +1,4 @@
-"""What Redis holds of the totals, for everybody who reads them."""
+"""The buckets and records that Redis holds, for reading."""
 
 import asyncio
 from collections.abc import Iterable
@@ -21,13 +21,13 @@ _COUNTS = msgspec.json.Decoder(dict[str, int])
 
 
 class HotBuckets:
-    """The resident buckets, and the records that wait for the archive."""
+    """The resident buckets, and the rejects and restatements that wait for the archive."""
 
     def __init__(self, redis: RedisConnection) -> None:
         self._redis = redis
 
     async def state(self) -> RedisState | None:
-        """Return None when Redis was never used or was wiped."""
+        """Return Redis' state; None when Redis was never used or was wiped."""
         with translated():
             async with self._redis.client.pipeline(transaction=False) as pipe:
                 pipe.hmget(redis_keys.STATE, "archive", "snapshot", "settled", "restored")
@@ -40,14 +40,14 @@ class HotBuckets:
         )
 
     async def restored_state(self) -> RedisState:
-        """Raise RecoveringError while Redis' state is not restored."""
+        """Return Redis' state. Raises RecoveringError while it is not restored."""
         state = await self.state()
         if state is None:
             raise RecoveringError("Redis' state is not restored yet")
         return state
 
     async def resident(self, first_day: str, last_day: str) -> list[Bucket]:
-        """Return the resident buckets of a range of days, both ends included, by day.
+        """Return the resident buckets of a range of days (`YYYY-MM-DD`, both ends included), in order of day.
 
         Raises RecoveringError while Redis' state is not restored.
         """
@@ -61,7 +61,7 @@ class HotBuckets:
         return await asyncio.to_thread(lambda: [redis_keys.bucket_of(name.decode()) for name in names])
 
     async def read(self, buckets: Iterable[Bucket]) -> dict[Bucket, HeldBucket]:
-        """Return those of the buckets that are resident, each in full."""
+        """Return the wanted buckets that are resident, each in full."""
         wanted = list(buckets)
         found: dict[Bucket, HeldBucket] = {}
         for first in range(0, len(wanted), _BUCKETS_PER_READ):
@@ -75,12 +75,12 @@ class HotBuckets:
         return found
 
     async def waiting_rejects(self) -> list[Reject]:
-        """Return the rejects that the archive may not hold yet. Read it before the archive: then none is missed."""
+        """Return the rejects that the archive may not hold yet. Call this before reading the archive, to miss none."""
         packed = await self._redis.command("LRANGE", redis_keys.REJECTS, 0, -1)
         return await asyncio.to_thread(lambda: [msgspec.json.decode(reject, type=Reject) for reject in packed])
 
     async def waiting_restatements(self) -> list[Restatement]:
-        """Return the restatements that the archive may not hold yet. Read it before the archive."""
+        """Return the restatements that the archive may not hold yet. Call this before reading the archive."""
         packed = await self._redis.command("LRANGE", redis_keys.RESTATEMENTS, 0, -1)
         return await asyncio.to_thread(lambda: [msgspec.json.decode(each, type=Restatement) for each in packed])
 
@@ -96,7 +96,7 @@ def _held(answer: list[Any]) -> HeldBucket:
 
 
 def parse_bucket(version: bytes, totals: list[bytes], counts: bytes) -> BucketState:
-    """Read a bucket as the scripts answer it: its totals as a flat field/value list, its counts as a JSON object."""
+    """Return a bucket from a script's answer: `totals` is a flat field/value list, `counts` a JSON object."""
     count_of = _COUNTS.decode(counts)
     texts = [text.decode() for text in totals]
     pairs = zip(texts[::2], texts[1::2], strict=True)

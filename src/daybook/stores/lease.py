@@ -1,4 +1,4 @@
-"""Leases: expiry decides who tries, the epoch inside the scripts decides who writes."""
+"""Leases: the expiry decides which process tries, the token in the scripts decides which process writes."""
 
 import secrets
 
@@ -6,7 +6,7 @@ from daybook.stores.connection import RedisConnection
 
 
 class Lease:
-    """One owner at a time. Not reentrant; a new object is a new owner."""
+    """A lease with one owner at a time. Each object is an owner of its own, with a random token. Not reentrant."""
 
     def __init__(self, redis: RedisConnection, lease_key: str, holder_key: str, seconds: float) -> None:
         self._redis = redis
@@ -14,11 +14,12 @@ class Lease:
         self._milliseconds = int(seconds * 1000)
         self.token = secrets.token_hex(16)
         self.epoch = 0
+        """Number of this owner, set by `acquire`: grows with each change of the owner."""
 
     async def acquire(self, *, steal: bool = False) -> float:
-        """0.0 when this owner has it now, else the seconds until the present one's expires.
+        """Return 0.0 if this owner has the lease now, else the seconds until the present lease expires.
 
-        `steal` takes it from a living owner, who is then refused by every script.
+        `steal` takes the lease from a live owner; every script then refuses that owner's token.
         """
         taken, value = await self._redis.run("acquire", self._keys, self.token, self._milliseconds, int(steal))
         if taken:
@@ -27,8 +28,9 @@ class Lease:
         return max(float(value), 1.0) / 1000
 
     async def renew(self) -> bool:
-        """False when another owner has taken over."""
+        """Extend the lease; return False when another owner took over."""
         return bool(await self._redis.run("renew", self._keys, self.token, self._milliseconds))
 
     async def release(self) -> None:
+        """Give the lease back, so that the next owner need not wait; do nothing when another owner has it."""
         await self._redis.run("release", self._keys[:1], self.token)

@@ -1,15 +1,15 @@
 """The archive in MongoDB, standalone or replica set: a snapshot is a redo record, then guarded upserts.
 
-A standalone server has no transactions, so a write goes in steps, each of which may be repeated:
+A standalone server has no transactions. A write therefore takes four steps, and each step may be repeated:
 
-1. the snapshot's content is stored as redo documents, which nobody looks at yet;
-2. the fence document accepts them, only under the epoch of the last `open`: from here on the write happens;
-3. each bucket and source is set to its absolute value, unless a newer one is there; rejects and restatements are added;
-4. the fence document takes the snapshot's number and forgets the redo; its documents go.
+1. Store the snapshot's content as redo documents. No reader looks at them yet.
+2. Let the fence document accept them, only under the epoch of the last `open`. From here on the write will happen.
+3. Set each bucket and source to its absolute value, unless a newer one is stored. Add the rejects and restatements.
+4. Set the snapshot's number in the fence document, remove the redo from it, and delete the redo documents.
 
-Whoever opens the archive raises the epoch first, then finishes what was accepted, then sweeps the rest. A
-command that was given up may still arrive at any later time, so every filter also names what must still
-be true then: the epoch, the snapshot's number, the write.
+`open` first raises the epoch, then finishes an accepted write, then deletes the other redo documents.
+A command that timed out may still arrive at any later time. Every filter therefore also names what must still be
+true then: the epoch, the snapshot's number, the write.
 """
 
 import asyncio
@@ -48,12 +48,16 @@ _EPOCH_TRIES = 10
 
 
 class _Redo(NamedTuple):
+    """The redo of one write, as the fence document names it."""
+
     epoch: int
-    """Of the object that wrote it."""
+    """The epoch of the object that wrote it."""
     snapshot: int
+    """The snapshot's number."""
     write: str
-    """Random: tells two tries at one snapshot apart."""
+    """Random text that tells two tries at one snapshot apart."""
     parts: int
+    """Number of redo documents."""
 
     def part_id(self, part: int) -> Document:
         return {
@@ -65,7 +69,7 @@ class _Redo(NamedTuple):
 
 
 class MongoArchive:
-    """The driver retries no write: the caller calls again, and that looks at the fence first."""
+    """The archive in one database. The driver retries no write: the caller calls again, which reads the fence first."""
 
     name = "MongoDB"
 
@@ -77,7 +81,10 @@ class MongoArchive:
         timeout_seconds: float = 5.0,
         part_bytes: int = schema.PART_BYTES,
     ) -> None:
-        """`timeout_seconds` bounds each exchange with the server; a large snapshot takes several."""
+        """Bound each exchange with the server by `timeout_seconds`; a large snapshot takes several exchanges.
+
+        `part_bytes` is about the size of a redo document. Nothing is connected yet.
+        """
         self._uri = uri
         self._database_name = database
         self._timeout_ms = int(timeout_seconds * 1000)
@@ -113,8 +120,10 @@ class MongoArchive:
         return int(fence["redo"]["snapshot"] if "redo" in fence else fence["snapshot"])
 
     async def write(self, snapshot: Snapshot) -> Written:
-        """Also raises IntegrityError for a number that is taken by another content, or a total of more than
-        34 digits, and DaybookError for a bucket beyond MongoDB's 16 MB.
+        """Store a snapshot as `Archive.write` says.
+
+        Also raises IntegrityError when the archive holds other content under the snapshot's number, or when a total
+        has more than 34 digits, and DaybookError when a document would exceed MongoDB's 16 MB.
         """
         async with self._one_write_at_a_time:
             with translated():
@@ -162,15 +171,17 @@ class MongoArchive:
 
     async def rejects(self, source_id: str, after_line: int, number: int) -> list[Reject]:
         query = {"_id.source": source_id, "_id.line": {"$gt": Int64(after_line)}}
-        documents = await self._first(schema.REJECTS, query, "_id.line", number)
+        documents = await self._first_documents(schema.REJECTS, query, "_id.line", number)
         return [schema.reject_of(document) for document in documents]
 
     async def rejected(self, source_id: str, lines: Collection[int]) -> set[int]:
-        found = await self._of_lines(schema.REJECTS, source_id, lines)
+        found = await self._documents_of_lines(schema.REJECTS, source_id, lines)
         return {schema.reject_of(document).line for document in found}
 
     async def restatements(self, after: str, before: str, number: int) -> list[Restatement]:
-        documents = await self._first(schema.RESTATEMENTS, {"_id": {"$gt": after, "$lt": before}}, "_id", number)
+        documents = await self._first_documents(
+            schema.RESTATEMENTS, {"_id": {"$gt": after, "$lt": before}}, "_id", number
+        )
         return [schema.restatement_of(document) for document in documents]
 
     async def correct(self, wanted: Sequence[Correction], void: Collection[Correction] = ()) -> list[Correction]:
@@ -187,11 +198,11 @@ class MongoArchive:
         return [found[each.source, each.line] for each in wanted]
 
     async def corrections(self, source_id: str, lines: Sequence[int]) -> dict[int, Correction]:
-        found = map(schema.correction_of, await self._of_lines(schema.CORRECTIONS, source_id, lines))
+        found = map(schema.correction_of, await self._documents_of_lines(schema.CORRECTIONS, source_id, lines))
         return {correction.line: correction for correction in found}
 
-    async def _of_lines(self, collection: str, source_id: str, lines: Collection[int]) -> list[Document]:
-        """The documents of a source's lines."""
+    async def _documents_of_lines(self, collection: str, source_id: str, lines: Collection[int]) -> list[Document]:
+        """Return the documents of the wanted lines of a source."""
         wanted, found = [Int64(line) for line in lines], []
         with translated():
             for first in range(0, len(wanted), _LINES_PER_QUERY):
@@ -199,9 +210,9 @@ class MongoArchive:
                 found += await self._collection(collection).find(query).to_list()
         return found
 
-    async def _first(self, collection: str, query: Document, key: str, number: int) -> list[Document]:
-        """The first documents that match, by a key."""
-        if number < 1:  # MongoDB takes a limit of 0 as none
+    async def _first_documents(self, collection: str, query: Document, key: str, number: int) -> list[Document]:
+        """Return up to `number` documents that match, in order of `key`."""
+        if number < 1:  # MongoDB takes a limit of 0 as no limit
             return []
         with translated():
             return await self._collection(collection).find(query).sort(key, 1).limit(number).to_list()
@@ -222,13 +233,13 @@ class MongoArchive:
         return self._database[name]
 
     async def _raise_epoch(self) -> int:
-        """Compare and set, so that a try that was given up cannot raise it once more later on."""
+        """Raise the epoch by compare-and-set and return it; a late command of an earlier try cannot raise it again."""
         state = self._collection(schema.STATE)
         created = {"archive": secrets.token_hex(16), "epoch": Int64(0), "snapshot": Int64(0)}
         for _ in range(_EPOCH_TRIES):
             try:
                 await state.update_one({"_id": schema.FENCE}, {"$setOnInsert": created}, upsert=True)
-            except DuplicateKeyError:  # another one creates it at this moment
+            except DuplicateKeyError:  # another process creates it at this moment
                 continue
             fence = await state.find_one({"_id": schema.FENCE})
             if fence is not None:
@@ -236,16 +247,17 @@ class MongoArchive:
                 raised = await state.update_one(held, {"$inc": {"epoch": 1}})
                 if raised.matched_count:
                     return int(fence["epoch"]) + 1
-        raise StoreUnavailableError("MongoDB: others keep opening the archive at the same time")
+        raise StoreUnavailableError("MongoDB: other processes keep opening the archive at the same time")
 
     async def _fence(self) -> Document:
+        """Return the fence document. Raises FencedError when its epoch is not that of this object."""
         fence = await self._collection(schema.STATE).find_one({"_id": schema.FENCE})
         if fence is None or fence["epoch"] != self._epoch:
-            raise FencedError("another Daybook has taken the archive over")
+            raise FencedError("another Daybook opened the archive: this one may no longer write to it")
         return fence
 
     async def _fence_without_redo(self) -> Document:
-        """Finishes an accepted write, of an earlier opener or of one's own that was interrupted."""
+        """Return the fence after finishing the accepted write, if any: an earlier opener's, or an interrupted own."""
         fence = await self._fence()
         if "redo" not in fence:
             return fence
@@ -255,13 +267,14 @@ class MongoArchive:
             if part is None:
                 fence = await self._fence()
                 if fence.get("redo", {}).get("write") == redo.write:
-                    raise IntegrityError(f"MongoDB has lost part {number} of snapshot {redo.snapshot}'s redo")
+                    raise IntegrityError(f"MongoDB lost part {number} of the redo of snapshot {redo.snapshot}")
                 return fence
             await self._apply(redo, part)
         await self._finish(redo)
         return await self._fence()
 
     async def _accept(self, redo: _Redo) -> None:
+        """Let the fence accept the redo, unless another redo is accepted or the snapshot's number is not new."""
         accepted = await self._collection(schema.STATE).update_one(
             {
                 "_id": schema.FENCE,
@@ -273,10 +286,10 @@ class MongoArchive:
         )
         if not accepted.matched_count:
             await self._fence()
-            raise StoreUnavailableError("MongoDB: a write that was given up arrived late and goes first")
+            raise StoreUnavailableError("MongoDB: an earlier write has arrived late and must be finished first")
 
     async def _apply(self, redo: _Redo, part: Document) -> tuple[int, int]:
-        """Buckets inserted and updated."""
+        """Write one redo document's content; return the numbers of buckets inserted and updated."""
         buckets = [
             Upsert(
                 {"Date": item["Date"], "Type": item["Type"], "Version": _absent_or_below(item["Version"])},
@@ -302,6 +315,7 @@ class MongoArchive:
         return done
 
     async def _finish(self, redo: _Redo) -> None:
+        """Set the snapshot's number in the fence, remove the redo from it, and delete the redo documents."""
         finished = await self._collection(schema.STATE).update_one(
             {"_id": schema.FENCE, "epoch": self._epoch, "redo.write": redo.write},
             {"$set": {"snapshot": Int64(redo.snapshot)}, "$unset": {"redo": ""}},
@@ -310,21 +324,22 @@ class MongoArchive:
         if not finished.matched_count:
             fence = await self._fence()
             if fence.get("redo", {}).get("write") == redo.write:
-                raise StoreUnavailableError("MongoDB's majority does not know the fence's state yet")
+                raise StoreUnavailableError("MongoDB: the last change of the fence is not on a majority yet")
             if fence["snapshot"] < redo.snapshot:
-                raise IntegrityError(f"MongoDB has lost the redo of snapshot {redo.snapshot}")
+                raise IntegrityError(f"MongoDB lost the redo of snapshot {redo.snapshot}")
         await self._sweep(redo.snapshot)
         hit("mongo.finish.swept")
 
     async def _sweep(self, snapshot: int) -> None:
-        """Delete the redo documents that cannot be accepted any more; none of an earlier epoch must be."""
+        """Delete the redo documents that may no longer be accepted: those of earlier epochs, and own old ones."""
         own = {"_id.epoch": self._epoch, "_id.snapshot": {"$lte": snapshot}}
         await self._collection(schema.REDO).delete_many({"$or": [{"_id.epoch": {"$lt": self._epoch}}, own]})
 
     async def _confirm(self, snapshot: Snapshot) -> Written:
-        """A number that is taken already must belong to the very snapshot.
+        """Check that the archive holds the content of `snapshot`, whose number it already has.
 
-        Had Redis gone back in time, another one would come under it, and must not pass for stored.
+        If Redis was set back, other content comes under the same number: it must not pass for stored.
+        Raises IntegrityError then.
         """
         buckets = await self.load(snapshot.buckets)
         for bucket, state in snapshot.buckets.items():
@@ -344,5 +359,5 @@ class MongoArchive:
 
 
 def _absent_or_below(number: int) -> Document:
-    """Documents of the original system have no version: any is newer."""
+    """Return the condition "absent or below `number`"; documents of the original system have no version."""
     return {"$not": {"$gte": Int64(number)}}

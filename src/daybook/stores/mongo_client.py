@@ -1,4 +1,4 @@
-"""The way to MongoDB: one client without write retries of its own, guarded upserts, and what errors mean."""
+"""The connection to MongoDB: a client without write retries of its own, guarded upserts, and a reading of errors."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,17 +31,19 @@ _PASSING_CODES = frozenset(
     {6, 7, 50, 64, 89, 91, 100, 112, 133, 134, 189, 202, 262, 9001}
     | {10058, 10107, 11600, 11601, 11602, 13435, 13436, 14031}
 )
-"""Network, time limit, shutdown, change of the primary, write conflict, write concern, disk full."""
+"""Codes of errors that pass: network, time limit, shutdown, new primary, write conflict, write concern, disk full."""
 
 
 class Upsert(NamedTuple):
+    """One guarded upsert."""
+
     filter: Document
-    """Names a document and the condition under which it may be changed."""
+    """The document's key, and the condition under which the document may be changed."""
     update: Document
 
 
 def connect(uri: str, timeout_ms: int) -> AsyncMongoClient[Document]:
-    """A client that connects with its first command. Raises ConfigurationError for a bad address."""
+    """Return a client that connects with its first command. Raises ConfigurationError for a bad address."""
     try:
         return AsyncMongoClient(
             uri,
@@ -61,7 +63,10 @@ def connect(uri: str, timeout_ms: int) -> AsyncMongoClient[Document]:
 
 
 def safe_database(client: AsyncMongoClient[Document], name: str, timeout_ms: int) -> AsyncDatabase[Document]:
-    """Acknowledged writes are journalled on a majority, reads are of the primary, whatever the URI says."""
+    """Return the database with safe settings, whatever the URI says.
+
+    An acknowledged write is in the journal of a majority; a read sees the primary's majority-committed data.
+    """
     return client.get_database(
         name,
         read_preference=ReadPreference.PRIMARY,
@@ -71,16 +76,17 @@ def safe_database(client: AsyncMongoClient[Document], name: str, timeout_ms: int
 
 
 class PacedWrites:
-    """Writes in requests that the server answers in time: smaller ones after one that it did not."""
+    """Bulk writes in portions, so that the server answers each in time: after a failure the portions get smaller."""
 
     def __init__(self) -> None:
         self._per_request = _OPERATIONS_PER_REQUEST
 
     async def upsert(self, collection: AsyncCollection[Document], upserts: Sequence[Upsert]) -> tuple[int, int]:
-        """Numbers inserted and updated. The rest is refused as a duplicate: the filter excludes what is there.
+        """Write the upserts; return the numbers of documents inserted and updated.
 
-        Two inserts at the same moment also end so, even if the newer one is the one refused. So what was refused
-        is tried once more as an update only.
+        An upsert whose filter excludes the stored document is refused as a duplicate.
+        The same happens to one of two inserts at the same moment, even if it is the newer one.
+        A refused upsert is therefore tried once more as an update only.
         """
         inserted = updated = 0
         for some in self._portions(upserts):
@@ -92,7 +98,7 @@ class PacedWrites:
         return inserted, updated
 
     async def insert(self, collection: AsyncCollection[Document], documents: Sequence[Document]) -> None:
-        """Those whose `_id` is not there yet."""
+        """Insert the documents whose `_id` is not stored yet."""
         for some in self._portions(documents):
             with self._paced():
                 await _bulk(collection, [InsertOne(document) for document in some])
@@ -106,6 +112,7 @@ class PacedWrites:
 
     @contextmanager
     def _paced(self) -> Iterator[None]:
+        """Cut the portion size to a quarter when a request fails to connect or times out; else let it grow again."""
         try:
             yield
         except ConnectionFailure:
@@ -117,6 +124,7 @@ class PacedWrites:
 async def _bulk(
     collection: AsyncCollection[Document], operations: Sequence[UpdateOne | InsertOne[Document]]
 ) -> tuple[int, int, list[int]]:
+    """Return the numbers of documents inserted and changed, and the indexes of operations refused as duplicates."""
     try:
         result = await collection.bulk_write(operations, ordered=False)
     except BulkWriteError as error:
@@ -130,7 +138,7 @@ async def _bulk(
 
 @contextmanager
 def translated(refusal: type[DaybookError] = DaybookError) -> Iterator[None]:
-    """Turns what passes by itself into StoreUnavailableError, what the server refuses into `refusal`."""
+    """Turn an error that passes by itself into StoreUnavailableError, a refusal by the server into `refusal`."""
     try:
         yield
     except ConnectionFailure as error:
@@ -150,7 +158,7 @@ def _passes(error: OperationFailure) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """One short line; addresses, but never the URI."""
+    """Return the error as one short line, with addresses but never the URI."""
     if isinstance(error, BulkWriteError):
         details: Any = error.details
         messages = [e["errmsg"] for e in details["writeErrors"] + details["writeConcernErrors"]]

@@ -1,4 +1,4 @@
-"""What stands in MongoDB: collections, validator, indexes, and the form of each document."""
+"""The schema in MongoDB: collections, validator, indexes, and the form of each document."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ RESTATEMENTS = "DaybookRestatements"
 CORRECTIONS = "DaybookCorrections"
 
 FENCE = "fence"
-"""`_id` of the one document in `STATE`: archive, epoch, snapshot and, while a write is under way, redo."""
+"""`_id` of the one document in `STATE`: archive, epoch, snapshot and, while a write is being applied, redo."""
 
 _NUMBER = ["decimal", "double", "int", "long"]
 _WHOLE = ["int", "long"]
@@ -61,13 +61,13 @@ _LINE_INDEXES = [IndexModel([("_id.source", 1), ("_id.line", 1)], name="idx_sour
 _NAMESPACE_EXISTS = 48
 
 PART_BYTES = 2 << 20
-"""About how much one redo document holds; a message of this size is written well within a timeout."""
+"""About the size of one redo document: the server writes a message of this size well within a timeout."""
 _ITEM_BYTES = 15 << 20
-"""MongoDB refuses documents above 16 MB."""
+"""Largest size of one item of a redo document: MongoDB refuses documents above 16 MB."""
 
 
 async def prepare(database: AsyncDatabase[Document]) -> None:
-    """Create collections and indexes and set the validator. Idempotent; documents stay as they are."""
+    """Create collections and indexes and set the validator. Idempotent; stored documents stay as they are."""
     try:
         await database.create_collection(AGGREGATES, check_exists=False, validator=VALIDATOR)
     except OperationFailure as error:
@@ -87,17 +87,18 @@ async def prepare(database: AsyncDatabase[Document]) -> None:
 
 
 def redo_parts(snapshot: Snapshot, part_bytes: int) -> Iterator[Document]:
-    """A snapshot as the contents of redo documents: non-empty lists `buckets`, `sources`, `rejects`, `restatements`.
+    """Give a snapshot as the contents of redo documents.
 
-    Each takes about `part_bytes` at most, unless a single item is larger. Raises DaybookError for an item
-    that no document can hold, IntegrityError for a total that `Decimal128` cannot.
+    Each content has one or more non-empty lists `buckets`, `sources`, `rejects`, `restatements`.
+    Its size is at most about `part_bytes`, unless a single item is larger.
+    Raises DaybookError for an item that no document can hold, IntegrityError for a total that no `Decimal128` can hold.
     """
     part: Document = {}
     size = 0
     for kind, item in _items(snapshot):
         item_bytes = len(bson.encode(item))
         if item_bytes > _ITEM_BYTES:
-            raise DaybookError(f"{kind}: {item_bytes} bytes are more than a MongoDB document holds")
+            raise DaybookError(f"{kind}: an item of {item_bytes} bytes is more than a MongoDB document holds")
         if part and size + item_bytes > part_bytes:
             yield part
             part, size = {}, 0
@@ -119,7 +120,7 @@ def _items(snapshot: Snapshot) -> Iterator[tuple[str, Document]]:
 
 
 def bucket_document(bucket: Bucket, state: BucketState) -> Document:
-    """All of a bucket's document but `LastUpdated`."""
+    """Return a bucket's document without `LastUpdated`."""
     return {
         "Date": bucket.day,
         "Type": bucket.type,
@@ -134,16 +135,16 @@ def bucket_of(document: Document) -> Bucket:
 
 
 def held_bucket(document: Document) -> HeldBucket:
-    """Return the bucket with the state of `bucket_state`."""
+    """Return the bucket of a document. Raises what `bucket_state` raises."""
     updated = document.get("LastUpdated")
     moment = updated.replace(tzinfo=UTC) if isinstance(updated, datetime) else None
     return archived_bucket(bucket_state(document), moment)
 
 
 def bucket_state(document: Document) -> BucketState:
-    """The inverse of `bucket_document`; a document of the original system has version 0 and counts 0.
+    """Return the state in a document; a document of the original system has version 0 and counts 0.
 
-    Raises IntegrityError for totals that are no amounts.
+    Raises IntegrityError when the totals are not amounts.
     """
     try:
         counts = document.get("TransactionCount") or {}
@@ -158,7 +159,7 @@ def bucket_state(document: Document) -> BucketState:
 
 
 def source_document(archived: ArchivedSource) -> Document:
-    """A source without the `Snapshot` that guards it."""
+    """Return a source's document without `Snapshot`, the number that guards it."""
     return {
         "_id": archived.source.id,
         "Revision": Int64(archived.revision),
@@ -184,7 +185,7 @@ def reject_of(document: Document) -> Reject:
 
 
 def restatement_document(restatement: Restatement) -> Document:
-    """Its names as in `Restatement`; totals as `Decimal128`."""
+    """Return a restatement's document, with the field names of `Restatement` and totals as `Decimal128`."""
     changes = {
         method: [to_decimal128(parse_total(old)), to_decimal128(parse_total(new)), transactions]
         for method, (old, new, transactions) in restatement.changes.items()
@@ -214,11 +215,11 @@ def correction_of(document: Document) -> Correction:
 
 
 # IEEE 754 decimal128, binary integer significand: sign (1 bit), biased exponent (14), coefficient (113).
-# Integers go in and come out as they are: no decimal context that could round has a part in it.
+# Integers are converted bit by bit: no decimal context is used, so nothing can round.
 _SIGN_SHIFT, _EXPONENT_SHIFT, _EXPONENT_BIAS = 127, 113, 6176
 _COEFFICIENT_LIMIT = 10**34
 _SPECIAL = 0b11 << 125
-"""Both bits set: infinity, not a number, or a form that no canonical number takes."""
+"""Mask: both bits are set in infinity, in NaN, and in forms that no canonical number takes."""
 _SHORTEST_EXPONENT = -2
 
 _DOUBLE_CONTEXT = Context(prec=60)
@@ -226,7 +227,7 @@ _UNIT = Decimal(1).scaleb(-DECIMALS)
 
 
 def to_decimal128(units: int) -> Decimal128:
-    """Exact, with the decimals that `format_units` shows. Raises IntegrityError above 34 digits."""
+    """Return `units` exactly, with the decimals that `format_units` shows. Raises IntegrityError above 34 digits."""
     coefficient, exponent = abs(units), -DECIMALS
     while coefficient % 10 == 0 and (exponent < _SHORTEST_EXPONENT or coefficient >= _COEFFICIENT_LIMIT):
         coefficient, exponent = coefficient // 10, exponent + 1
@@ -237,17 +238,17 @@ def to_decimal128(units: int) -> Decimal128:
 
 
 def units_of_number(number: Any) -> int:
-    """Units of a stored total. Raises ValueError when it is no number or has more than 8 decimals.
+    """Return a stored total in units. Raises ValueError when it is not a number or has more than 8 decimals.
 
-    A double stands for the decimal of its shortest text, rounded to 8 decimals: what the original system
-    added up in binary (`52763.850000000006`) is off by far less.
+    A double is read as its shortest decimal text, rounded to 8 decimals. The binary sums of the original system
+    (`52763.850000000006`) are off by far less than that.
     """
     if isinstance(number, Decimal128):
         return _units_of_decimal128(number)
     if isinstance(number, int) and not isinstance(number, bool):
         return int(number) * UNITS_PER_ONE
     if not isinstance(number, float):
-        raise ValueError(f"{type(number).__name__} is no number")  # noqa: TRY004 - a value from outside
+        raise ValueError(f"{type(number).__name__} is not a number")  # noqa: TRY004 - a value from outside
     try:
         return units_of(Decimal(repr(number)).quantize(_UNIT, context=_DOUBLE_CONTEXT))
     except DecimalException:

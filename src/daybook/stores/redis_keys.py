@@ -1,4 +1,4 @@
-"""Every Redis key of Daybook, spelled here and nowhere else."""
+"""All Redis keys of Daybook; no other module spells one."""
 
 from daybook.domain.bucket import Bucket
 from daybook.domain.transaction import TransactionType
@@ -7,14 +7,14 @@ TOTALS_PREFIX = "agg:"
 COUNTS_PREFIX = "count:"
 SOURCE_PREFIX = "daybook:source:"
 PREFIXES = {"totals_prefix": TOTALS_PREFIX, "counts_prefix": COUNTS_PREFIX, "source_prefix": SOURCE_PREFIX}
-"""For the scripts, which make the keys of buckets and sources from names."""
+"""Fields of the scripts' documents: the scripts build the keys of buckets and sources from these and names."""
 
 LANE = "daybook:lane"
 """Hash: owner, epoch, sequence of the last commit."""
 LANE_LEASE = "daybook:lease:lane"
 STATE = "daybook:state"
 """Hash: archive, snapshot, settled, restored, registry (version of the list of sources), queued_bytes, record_bytes.
-Absent: not restored yet.
+It is absent while Redis is not restored.
 """
 VERSIONS = "daybook:versions"
 """Hash: bucket → version; a bucket is resident exactly when it has a field here."""
@@ -23,13 +23,15 @@ ARCHIVED = "daybook:archived"
 DIRTY = "daybook:dirty"
 """Set of buckets that the archive does not hold at their version."""
 CHANGED = "daybook:changed"
-"""Sorted set: bucket by the time of its last change, in milliseconds."""
+"""Sorted set: resident buckets by the time of their last change, in milliseconds since 1970."""
 RESIDENT = "daybook:resident"
 """Sorted set of resident buckets, all at score 0, for ranges of days."""
 SOURCES = "daybook:sources"
+"""Set of the ids of all files' sources, without the queue's own."""
 CHANGED_SOURCES = "daybook:changed_sources"
+"""Set of the ids of sources with changes that the archive does not hold yet."""
 CLOSED = "daybook:closed"
-"""Set of resident buckets that had left Redis before: each change of them is a restatement."""
+"""Set of resident buckets that are closed: each change of one is a restatement."""
 REJECTS = "daybook:rejects"
 """List of rejects that wait for the archive."""
 RESTATEMENTS = "daybook:restatements"
@@ -37,10 +39,12 @@ RESTATEMENTS = "daybook:restatements"
 
 
 def bucket_name(bucket: Bucket) -> str:
+    """Return the name of a bucket, `2026-01-15:deposits`."""
     return f"{bucket.day}:{bucket.type}"
 
 
 def bucket_of(name: str) -> Bucket:
+    """Return the bucket of a name, as `bucket_name` makes it."""
     day, _, kind = name.rpartition(":")
     return Bucket(day, kind)
 
@@ -66,20 +70,20 @@ def source_holder(source_id: str) -> str:
 
 
 def all_totals() -> str:
-    """Pattern of all totals, for `SCAN`."""
+    """Return the pattern of the keys of all totals, for `SCAN`."""
     return f"{TOTALS_PREFIX}*"
 
 
 def totals_of_day(day: str) -> str:
-    """Pattern of both types of a day, `YYYY-MM-DD`."""
+    """Return the pattern of the keys of the totals of a day (`YYYY-MM-DD`), both types."""
     return f"{TOTALS_PREFIX}{day}:*"
 
 
 def totals_of_month(month: str) -> str:
-    """Pattern of a month, `YYYY-MM`."""
+    """Return the pattern of the keys of the totals of a month (`YYYY-MM`)."""
     return f"{TOTALS_PREFIX}{month}-*"
 
 
 def totals_of(day: str, kind: TransactionType) -> str:
-    """The key of a day and type."""
+    """Return the key of the totals of a day and type."""
     return totals(Bucket(day, kind.plural))

@@ -1,10 +1,10 @@
-"""How Redis stands to the archive."""
+"""The state of Redis beside the archive."""
 
 from typing import NamedTuple
 
 
 class RedisState(NamedTuple):
-    """Changes whenever a total may have changed, or Redis was restored."""
+    """Facts that change whenever a total may have changed or Redis was restored."""
 
     archive: str
     """Id of the archive that Redis was used with."""
@@ -20,9 +20,9 @@ class RedisState(NamedTuple):
     """Number of the last commit."""
 
     def is_behind(self, archived_snapshot: int) -> bool:
-        """Return whether Redis was set back: it does not know of a snapshot that the archive holds."""
+        """Return whether Redis was set back: it has not taken a snapshot that the archive holds."""
         return self.snapshot < archived_snapshot
 
     def is_ahead_of(self, archived_snapshot: int) -> bool:
-        """Return whether the archive was set back: it does not hold a snapshot that it has confirmed."""
+        """Return whether the archive was set back: it does not hold a snapshot that Redis has settled."""
         return archived_snapshot < self.settled

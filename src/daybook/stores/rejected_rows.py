@@ -1,4 +1,4 @@
-"""Which rows are rejected, wherever their reject is, and which corrections of them count nowhere."""
+"""Rejected rows in both stores, and the corrections whose rows count nowhere."""
 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
@@ -13,18 +13,21 @@ class Void(NamedTuple):
     """Corrections whose row counts nowhere."""
 
     unread: set[Correction]
-    """The importer has noted it and was interrupted before it queued the row: it counts when that file is read on."""
+    """Corrections that the importer noted, but whose rows it has not queued: they count once that file is read on."""
 
     so_far: set[Correction]
-    """There was no room for the row, and the archive does not know yet."""
+    """Corrections whose rows were refused, while their rejects wait in Redis for the archive."""
     for_ever: set[Correction]
-    """There was no room, and the archive knows; or neither Redis nor the archive knows the source of the row: Redis
-    lost it before a dump, and its file is read anew as another source.
+    """Corrections whose rows were refused, with their rejects in the archive; or whose source is in neither store.
+    Such a source was lost by Redis before a dump; its file becomes known again as another source.
     """
 
 
 async def rejected_among(rows: Iterable[RejectedRow], stores: Stores) -> tuple[set[RejectedRow], set[RejectedRow]]:
-    """Those whose reject waits in Redis, and those that the archive has; one that moves meanwhile is in either."""
+    """Return the rows whose reject waits in Redis, and the rows whose reject the archive holds.
+
+    A row whose reject is archived during the call is in at least one of the two sets.
+    """
     by_source: dict[str, set[int]] = {}
     for row in rows:
         by_source.setdefault(row.source, set()).add(row.line)
@@ -42,7 +45,10 @@ async def rejected_among(rows: Iterable[RejectedRow], stores: Stores) -> tuple[s
 
 
 async def void_among(corrections: Collection[Correction], stores: Stores) -> Void:
-    """Raises RecoveringError while nobody can tell: a Redis that is not restored does not know its sources."""
+    """Return which of the corrections are void.
+
+    Raises RecoveringError while this cannot be told: a Redis that is not restored does not know its sources.
+    """
     if not corrections:
         return Void(set(), set(), set())
     before = await stores.hot.restored_state()
@@ -65,5 +71,6 @@ async def void_among(corrections: Collection[Correction], stores: Stores) -> Voi
 
 
 async def _not_archived(sources: set[str], stores: Stores, before: RedisState) -> set[str]:
+    """Return the ids of `sources` that the archive does not hold."""
     async with consistent_read(stores, before):
         return sources - {held.source.id for held in await stores.archive.sources()}

@@ -1,4 +1,4 @@
-"""Redis set back to what the archive holds."""
+"""The restore of Redis from the archive."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,18 +16,20 @@ from daybook.stores.source_registry import fields_of, pairs_of
 
 
 class Dropped(NamedTuple):
-    """Left out of a restored Redis: the archive holds it, or it is read again."""
+    """The numbers of things that a restore dropped: the archive holds them, or the importer reads them again."""
 
     buckets: int
+    """Resident buckets."""
     batches: int
+    """Batches in the queue."""
     others: int
-    """Elements of other producers."""
+    """Elements of other producers whose rows the archive's totals already hold."""
 
 
 async def restore(
     redis: RedisConnection, queue_key: str, token: str, archive: ArchiveState, sources: Sequence[ArchivedSource]
 ) -> Dropped:
-    """Set Redis back to the archive's last snapshot. Raises LaneLostError when another owner has the lane."""
+    """Set Redis back to the archive's last snapshot. Raises LaneLostError when another owner took the lane."""
     request = {
         **redis_keys.PREFIXES,
         "id": archive.id,
@@ -53,12 +55,12 @@ async def restore(
 
 def _source(held: ArchivedSource) -> dict[str, Any]:
     order = held.source.order
-    fields = fields_of(_read_again(held.source)) | {"order": order, "revision": held.revision}
+    fields = fields_of(_at_ledger(held.source)) | {"order": order, "revision": held.revision}
     return {"id": held.source.id, "order": order, "fields": pairs_of(fields)}
 
 
-def _read_again(source: Source) -> Source:
-    """Return the source with its queued and unapplied rows still to be read."""
+def _at_ledger(source: Source) -> Source:
+    """Return the source with its checkpoint at its ledger: rows queued but not applied are read again."""
     if source.read == source.applied:
         return source
     return msgspec.structs.replace(source, read=source.applied, untouched=None)

@@ -1,4 +1,4 @@
-"""The sources that Redis knows."""
+"""The list of sources in Redis, and each source's fields."""
 
 import os
 from collections.abc import Mapping
@@ -15,16 +15,20 @@ from daybook.stores.steady import read_steadily
 
 
 class KnownSources(NamedTuple):
+    """All sources but the queue's own, as of one version of the list."""
+
     version: int
-    """Grows with every new source and moved file; `register` compares it: no content is registered twice."""
+    """Version of the list: grows with each new source and moved file. `register` compares it, so that no content is
+    registered twice.
+    """
     sources: list[Source]
-    """In the order in which they became known."""
+    """The sources in the order in which they became known."""
 
 
 class _Version(NamedTuple):
     number: int
     restored: bytes
-    """By whom Redis was restored last: a wiped one begins to count again."""
+    """Token of the owner that restored Redis last: a wiped Redis counts versions from the beginning again."""
 
 
 class SourceRegistry:
@@ -32,12 +36,18 @@ class SourceRegistry:
         self._redis = redis
 
     async def known(self) -> KnownSources:
-        """All files, of one moment of the registry; raises RecoveringError while Redis' state is not restored."""
+        """Return all files' sources and the version of the list, read together.
+
+        Raises RecoveringError while Redis' state is not restored.
+        """
         steady = await read_steadily(self._version, self._sources)
         return KnownSources(steady.mark.number, sorted(steady.value, key=lambda source: source.order))
 
     async def all(self) -> list[Source]:
-        """Return all sources in the order in which they became known, the queue's own last; raises RecoveringError."""
+        """Return all sources in the order in which they became known, the queue's own last.
+
+        Raises RecoveringError while Redis' state is not restored.
+        """
         queue = await self.get(QUEUE_SOURCE)
         return [*(await self.known()).sources, *([queue] if queue else ())]
 
@@ -51,7 +61,10 @@ class SourceRegistry:
         return [_from_hash(fields) for fields in answers if fields]
 
     async def version(self) -> int:
-        """Grows with every new source, moved file and restore; raises RecoveringError."""
+        """Return the version of the list: it grows with each new source, moved file and restore.
+
+        Raises RecoveringError while Redis' state is not restored.
+        """
         return (await self._version()).number
 
     async def _version(self) -> _Version:
@@ -61,16 +74,21 @@ class SourceRegistry:
         return _Version(int(number), restored or b"")
 
     async def get(self, source_id: str) -> Source | None:
+        """Return a source; None when Redis does not know it."""
         fields = await self._redis.command("HGETALL", redis_keys.source(source_id))
         return _from_hash(fields) if fields else None
 
     async def checkpoint(self, source_id: str) -> int | None:
-        """Up to where a source is queued; None when Redis does not know it (any more)."""
+        """Return the offset of a source's checkpoint; None when Redis does not know the source, or no longer does."""
         found = await self._redis.command("HGET", redis_keys.source(source_id), "checkpoint")
         return None if found is None else int(found)
 
     async def register(self, source: Source, version: int) -> bool:
-        """Make a source known; False when others became known since `version`: identify the file again."""
+        """Add a source to the list, if the list is still at `version`.
+
+        Returns False when the list has changed since: identify the file again.
+        Raises RecoveringError while Redis' state is not restored.
+        """
         answer = await self._redis.run(
             "register",
             [
@@ -94,7 +112,7 @@ class SourceRegistry:
         problem: str | None = None,
         untouched: Stat | None = None,
     ) -> None:
-        """Update what is known beside the positions; what is None stays."""
+        """Set the given fields of a source; do nothing when Redis does not know the source."""
         fields: dict[str, Argument] = {}
         if path is not None:
             fields["path"] = os.fsencode(path)
@@ -116,17 +134,17 @@ def _from_hash(fields: Mapping[bytes, bytes]) -> Source:
 
 
 def _printable(text: str) -> bytes:
-    """As UTF-8; what of a path is none is written out."""
+    """Return `text` as UTF-8; the bytes of a path that are not UTF-8 are written as escapes."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def flat(pairs: list[bytes]) -> dict[str, bytes]:
-    """A flat field/value list of a Redis hash as a mapping."""
+    """Return a flat field/value list of a Redis hash as a mapping."""
     return {pairs[i].decode(): pairs[i + 1] for i in range(0, len(pairs), 2)}
 
 
 def fields_of(source: Source) -> dict[str, Argument]:
-    """The fields of a source's Redis hash, the counters that scripts keep excepted."""
+    """Return the fields of a source's Redis hash, without `order` and `revision`, which the scripts count."""
     return {
         "id": source.id,
         "path": os.fsencode(source.path),
@@ -137,6 +155,7 @@ def fields_of(source: Source) -> dict[str, Argument]:
         "applied": source.applied.to_json(),
         "refused": source.refused.to_json(),
         "columns": msgspec.json.encode(source.columns),
+        "rereads": source.rereads,
         "size": source.size,
         "untouched": msgspec.json.encode(source.untouched) if source.untouched else "",
         "problem": _printable(source.problem),
@@ -144,6 +163,8 @@ def fields_of(source: Source) -> dict[str, Argument]:
 
 
 def source_from(fields: Mapping[str, bytes]) -> Source:
+    """Return the source of a Redis hash's fields; fields other than `id` may be missing."""
+
     def position(name: str) -> Position:
         return Position.from_json(fields[name]) if fields.get(name) else Position()
 
@@ -156,6 +177,7 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
         applied=position("applied"),
         refused=Refused.from_json(fields["refused"]) if fields.get("refused") else Refused(),
         columns=msgspec.json.decode(fields.get("columns", b"[]"), type=tuple[str, ...]),
+        rereads=int(fields.get("rereads", 0)),
         size=int(fields.get("size", 0)),
         untouched=msgspec.json.decode(untouched, type=Stat) if untouched else None,
         problem=fields.get("problem", b"").decode(),
@@ -164,12 +186,12 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
 
 
 def pairs_of(fields: Mapping[str, Argument]) -> list[str | msgspec.Raw]:
-    """Return a flat field/value list for `HSET`; numbers as texts, because Lua's are exact only below 2^53."""
+    """Return a flat field/value list for `HSET`, numbers as text: Lua's numbers are exact only below 2^53."""
     return [text_of(part) if isinstance(part, bytes) else str(part) for pair in fields.items() for part in pair]
 
 
 def pack_source(source: Source) -> bytes:
-    """A source as the archives keep it."""
+    """Return a source as the archives keep it: a msgpack map of its Redis fields and `order`."""
     fields = fields_of(source) | {"order": source.order}
     return msgspec.msgpack.encode(
         {name: value if isinstance(value, bytes) else str(value).encode() for name, value in fields.items()}
@@ -177,4 +199,5 @@ def pack_source(source: Source) -> bytes:
 
 
 def unpack_source(packed: bytes) -> Source:
+    """Return the source that `pack_source` packed."""
     return source_from(msgspec.msgpack.decode(packed, type=dict[str, bytes]))

@@ -59,7 +59,7 @@ Answer = TypeVar("Answer")
 
 
 class SqliteArchive:
-    """Amounts are kept as exact decimal text in JSON objects, `{"paypal": "17587.95"}`."""
+    """The archive in one file. Totals are exact decimal text in JSON objects, `{"paypal": "17587.95"}`."""
 
     name = "SQLite"
 
@@ -98,7 +98,7 @@ class SqliteArchive:
             with _transaction(connection):
                 epoch, stored = connection.execute("SELECT Epoch, Snapshot FROM State").fetchone()
                 if epoch != self._epoch:
-                    raise FencedError("another Daybook has taken the archive over")
+                    raise FencedError("another Daybook opened the archive: this one may no longer write to it")
                 hit("sqlite.write.begun")
                 written = _write_buckets(connection, snapshot)
                 hit("sqlite.write.buckets")
@@ -212,6 +212,8 @@ class SqliteArchive:
                 self._connection = None
 
     async def _run(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Run `work` in a thread, one at a time, on the connection, which the first call makes."""
+
         def call() -> Answer:
             with _translated(self._path):
                 if self._connection is None:
@@ -219,7 +221,7 @@ class SqliteArchive:
                 return work(self._connection)
 
         async with self._one_at_a_time:
-            # Shielded: a cancelled caller must not leave the connection in use behind the lock's back.
+            # Shielded: when the caller is cancelled, the lock must be held until the thread is done.
             running = asyncio.ensure_future(asyncio.to_thread(call))
             try:
                 return await asyncio.shield(running)
@@ -264,7 +266,7 @@ def _correction(connection: sqlite3.Connection, source: str, line: int) -> Corre
 
 
 def _write_buckets(connection: sqlite3.Connection, snapshot: Snapshot) -> Written:
-    """Those that are newer than what is stored."""
+    """Write the buckets that are newer than the stored ones."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     stored = {Bucket(day, kind): version for day, kind, version in _select(connection, "Version", snapshot.buckets)}
     newer = {bucket: state for bucket, state in snapshot.buckets.items() if state.version > stored.get(bucket, -1)}
@@ -274,7 +276,7 @@ def _write_buckets(connection: sqlite3.Connection, snapshot: Snapshot) -> Writte
 
 
 def _select(connection: sqlite3.Connection, columns: str, buckets: Iterable[Bucket]) -> sqlite3.Cursor:
-    """Date, type and further columns of those of the buckets that are stored."""
+    """Select date, type and `columns` of the wanted buckets that are stored."""
     return connection.execute(
         "WITH Wanted (Day, Kind) AS (SELECT value ->> 0, value ->> 1 FROM json_each(?))"  # noqa: S608
         f" SELECT Date, Type, {columns} FROM Wanted JOIN DailyAggregates ON Date = Day AND Type = Kind",
@@ -295,7 +297,7 @@ def _read_days(
 
 
 def _texts(state: BucketState) -> tuple[str, str]:
-    """Totals and counts as they are stored."""
+    """Return the totals and the counts as stored, two JSON objects."""
     totals = {method: format_units(cell.units) for method, cell in state.cells.items()}
     counts = {method: cell.transactions for method, cell in state.cells.items()}
     return msgspec.json.encode(totals).decode(), msgspec.json.encode(counts).decode()

@@ -1,4 +1,4 @@
-"""Reading in several steps what others change meanwhile."""
+"""Steady reading, in several steps, of values that other processes change meanwhile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,10 +9,12 @@ Value = TypeVar("Value")
 
 
 class Reading(NamedTuple, Generic[Mark, Value]):
+    """A value, and the mark from before it was read."""
+
     mark: Mark
     value: Value
     steady: bool
-    """The mark was the same before and after the value was read."""
+    """True when the mark was the same before and after the value was read."""
 
 
 async def read_steadily(
@@ -22,7 +24,10 @@ async def read_steadily(
     tries: int | None = None,
     pause_seconds: float = 0.0,
 ) -> Reading[Mark, Value]:
-    """Read again until the mark stays the same meanwhile, at most `tries` times; None: until it does."""
+    """Call `read` until the mark is the same before and after it, at most `tries` times; None: without a limit.
+
+    Waits `pause_seconds` between two tries. After the last try the reading is returned even if it is not steady.
+    """
     left = tries
     while True:
         before = await mark()

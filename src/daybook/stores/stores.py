@@ -1,4 +1,4 @@
-"""All stores of one Daybook, opened together and handed around whole."""
+"""All stores of one Daybook, as one object."""
 
 from dataclasses import dataclass, field
 
@@ -7,13 +7,14 @@ from daybook.stores.commit import Commits
 from daybook.stores.connection import RedisConnection
 from daybook.stores.dumps import Dumps
 from daybook.stores.hot_buckets import HotBuckets
+from daybook.stores.requeue import Requeue
 from daybook.stores.source_registry import SourceRegistry
 from daybook.stores.transaction_queue import TransactionQueue
 
 
 @dataclass(kw_only=True)
 class Stores:
-    """One Redis, seen from its different users, and the archive beside it."""
+    """One Redis, with an object for each kind of use, and the archive beside it."""
 
     redis: RedisConnection
     queue: TransactionQueue
@@ -22,7 +23,9 @@ class Stores:
     sources: SourceRegistry = field(init=False)
     commits: Commits = field(init=False)
     dumps: Dumps = field(init=False)
+    requeue: Requeue = field(init=False)
 
     def __post_init__(self) -> None:
         self.hot, self.sources = HotBuckets(self.redis), SourceRegistry(self.redis)
         self.commits, self.dumps = Commits(self.redis, self.queue.key), Dumps(self.redis)
+        self.requeue = Requeue(self.redis, self.queue.key)

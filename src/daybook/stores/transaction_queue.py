@@ -1,4 +1,4 @@
-"""The queue between importers (and any other producer) and the aggregator."""
+"""The queue: importers and other producers push elements, the aggregator takes them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,37 +12,45 @@ from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection, text_of
 
 MAX_ELEMENT_BYTES = 32 << 20
-"""A larger element is rejected unread; the importer never pushes one."""
+"""Largest element that is read, in bytes. A larger one is rejected unread; the importer never pushes one."""
 
 
 class Oversized(NamedTuple):
+    """An element that is too large to be read."""
+
     length: int
+    """Length of the whole element, in bytes."""
     beginning: bytes
+    """The first `RAW_LIMIT` bytes."""
 
 
 Element = bytes | Oversized
 
 
 class QueueLimits(NamedTuple):
+    """The limits above which a batch must wait."""
+
     elements: int
-    """In the queue at most; a batch waits above it."""
+    """Number of elements in the queue."""
     queued_bytes: int
-    """Of the importer's batches in the queue."""
+    """Bytes of the batches in the queue; one batch may be larger."""
     reject_bytes: int
-    """Of rejects and restatements that wait for the archive."""
+    """Bytes of the rejects and restatements that wait for the archive."""
     element_bytes: int = MAX_ELEMENT_BYTES
-    """Of one element; a larger one is answered as `Oversized`."""
+    """Bytes of one element; `peek` returns a larger one as `Oversized`."""
 
 
 class Enqueued(NamedTuple):
-    """What the queue did with a batch: exactly one of these holds."""
+    """The answer to `enqueue`; exactly one field is set."""
 
     ok: bool = False
+    """The batch is queued."""
     full: bool = False
+    """The batch must wait for room."""
     moved_to: int | None = None
-    """The checkpoint is elsewhere: go on from there."""
+    """The checkpoint's offset, which is not where the batch starts: go on from there."""
     unknown: bool = False
-    """Redis does not know the source (any more): identify the file again."""
+    """Redis does not know the source, or no longer does: identify the file again."""
 
 
 class TransactionQueue:
@@ -54,10 +62,10 @@ class TransactionQueue:
     async def enqueue(
         self, source_id: str, start: int, end: Position, element: bytes, rejects: Sequence[Reject]
     ) -> Enqueued:
-        """Push a batch and advance the checkpoint from `start` to `end`, in one step.
+        """Push a batch, store its rejects, and advance the checkpoint from `start` to `end`, in one step.
 
-        To be called again after a lost reply: the answer is then `moved_to` the end. Raises RecoveringError
-        while Redis' state is not restored.
+        Call it again after a lost reply: `moved_to` the end then says that the batch was queued.
+        Raises RecoveringError while Redis' state is not restored.
         """
         packed = [msgspec.json.encode(reject) for reject in rejects]
         answer = await self._redis.run(
@@ -95,11 +103,14 @@ class TransactionQueue:
                 return Enqueued(full=True)
 
     async def wait(self, seconds: float) -> bool:
-        """Block until there is an element, at most `seconds`; the queue stays as it is."""
+        """Wait at most `seconds` for an element; return whether there is one. The queue stays as it is."""
         return await self._redis.command("BLMOVE", self.key, self.key, "RIGHT", "RIGHT", seconds) is not None
 
     async def peek(self, elements: int, total_bytes: int) -> list[Element]:
-        """The oldest elements, oldest first; they stay in the queue until a commit trims them."""
+        """Return up to `elements` elements, oldest first; they stay in the queue until a commit trims them.
+
+        Together they have at most `total_bytes`, unless the first one alone is larger.
+        """
         found = await self._redis.run("peek", [self.key], elements, total_bytes, self._limits.element_bytes, RAW_LIMIT)
         return [item if isinstance(item, bytes) else Oversized(*item) for item in found]
 

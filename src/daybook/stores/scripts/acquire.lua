@@ -1,4 +1,4 @@
--- Takes a lease and raises its epoch.
+-- Acquires a lease; raises its epoch when the owner changes.
 -- Answers {1, epoch}, or {0, milliseconds until the present lease expires}.
 local lease, holder = unpack(KEYS)
 local token, milliseconds, steal = unpack(ARGV)

@@ -1,8 +1,12 @@
--- Applies the oldest elements of the queue to the buckets, once. This is the fence: it checks everything before its
--- first write, and it trims the queue first, so that a Redis at its memory limit can still go on.
--- commit: `stores/commit.py:encode`. Positions are texts: Lua's numbers are exact only below 2^53.
--- Answers {'ok'}, {'done'} (a lost reply), {'lost'} (another owner, or Redis went back in time),
--- {'gap', source} or {'stale', bucket, ...} (not at the expected version).
+-- Makes one commit: applies the oldest elements of the queue to the buckets, once.
+-- This is the fence: it checks everything before its first write.
+-- It trims the queue first, so that a Redis at its memory limit can still go on.
+-- commit: `stores/commit.py:encode`. Offsets and versions are texts: Lua's numbers are exact only below 2^53.
+-- Answers {'ok'}, or, with nothing written:
+--   {'done'}: this commit is applied already, and its reply was lost;
+--   {'lost'}: another owner has the lane, or Redis was set back;
+--   {'gap', source}: the source's ledger is not where the commit expects it;
+--   {'stale', bucket, ...}: these buckets are not at their expected version.
 local lane, state, queue, versions, changed, dirty, resident, closed, changed_sources, rejects, restatements = unpack(KEYS)
 local token, commit = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call

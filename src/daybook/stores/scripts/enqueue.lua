@@ -1,6 +1,11 @@
--- Queues a batch and advances its source's checkpoint, together. A second try is harmless: the checkpoint
--- has moved by then. batch: `stores/transaction_queue.py:enqueue`.
--- Answers {'ok'}, {'recovering'}, {'unknown'}, {'moved', checkpoint}, {'full'} or {'rejects full'}.
+-- Pushes a batch, stores its rejects, and advances its source's checkpoint, in one step.
+-- A second try does no harm: the checkpoint has moved by then.
+-- batch: `stores/transaction_queue.py:enqueue`.
+-- Answers {'ok'}, or, with nothing written:
+--   {'recovering'}: Redis is not restored yet;
+--   {'unknown'}: the source is not known;
+--   {'moved', checkpoint}: the checkpoint is not where the batch starts;
+--   {'full'} or {'rejects full'}: the batch, or its rejects, must wait for room.
 local state, queue, source, changed_sources, rejects = unpack(KEYS)
 local batch, element = cmsgpack.unpack(ARGV[1]), ARGV[2]
 

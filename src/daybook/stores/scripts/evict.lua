@@ -1,5 +1,6 @@
--- Deletes buckets that the archive holds at the same version and that nobody changed lately.
--- Answers how many went, or -1 when the lane is lost.
+-- Evicts the buckets that the archive holds at the same version and that have not changed lately.
+-- eviction: `stores/dumps.py:evict`.
+-- Answers the number of evicted buckets, or -1 when another owner has the lane.
 local lane, versions, archived, changed, resident, closed = unpack(KEYS)
 local token, eviction = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call

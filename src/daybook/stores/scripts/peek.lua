@@ -1,5 +1,6 @@
--- Answers the oldest elements, oldest first, one at least if there is one; none is removed. An element of more than
--- `largest_bytes` is answered as {length, beginning}. Looks at more elements at once as long as they are small.
+-- Answers the oldest elements, oldest first, and at least one if there is any; none is removed.
+-- An element of more than `largest_bytes` is answered as {length, its first `shown_bytes` bytes}.
+-- The elements are read in steps, which grow as long as the elements are small.
 local queue = KEYS[1]
 local most_elements, room, largest_bytes, shown_bytes = unpack(ARGV)
 most_elements, room, largest_bytes = tonumber(most_elements), tonumber(room), tonumber(largest_bytes)

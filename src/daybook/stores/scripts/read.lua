@@ -1,5 +1,6 @@
--- Answers full buckets: for each name {milliseconds of its last change, 1 if it is closed, version, totals, counts}
--- with a flat field/value list and the counts' text, or false if it is not resident.
+-- Answers the wanted buckets in full, one item for each name. The item is false if the bucket is not resident, else
+-- {milliseconds of its last change, 1 if it is closed, version, totals as a flat field/value list, counts as JSON}.
+-- wanted: `stores/hot_buckets.py:read`.
 local versions, changed, closed = unpack(KEYS)
 local wanted = cmsgpack.unpack(ARGV[1])
 

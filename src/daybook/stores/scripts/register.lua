@@ -1,5 +1,7 @@
--- Makes a new source known.
--- Answers {'ok'}, {'recovering'}, or {'changed'} when other sources became known since the caller looked.
+-- Adds a new source to the list of sources. new: `stores/source_registry.py:register`.
+-- Answers {'ok'}, or, with nothing written:
+--   {'recovering'}: Redis is not restored yet;
+--   {'changed'}: the list of sources is not at the version that the caller read.
 local state, sources, source, changed_sources = unpack(KEYS)
 local new = cmsgpack.unpack(ARGV[1])
 

@@ -1,7 +1,9 @@
--- Sets everything back to the archive's last snapshot. Buckets are not copied: a bucket becomes resident again when a
--- row needs it. Queued file batches go (the importer reads them again); what other producers pushed stays, but for
--- the oldest elements that the archive's totals already hold. archive: `stores/restore.py`.
--- Answers {'lost'} or {'ok', buckets dropped, batches dropped, other elements dropped}.
+-- Restores Redis: sets everything back to the archive's last snapshot.
+-- All resident buckets are dropped: a bucket becomes resident again when a row needs it.
+-- All batches in the queue are dropped: the importer reads their rows again.
+-- Elements of other producers stay, except the oldest ones, whose rows the archive's totals already hold.
+-- archive: `stores/restore.py:restore`.
+-- Answers {'ok', buckets dropped, batches dropped, other elements dropped}, or {'lost'}: another owner has the lane.
 local lane, state, queue, versions, archived, dirty, changed, resident, closed, sources, changed_sources, rejects,
   restatements = unpack(KEYS)
 local token, archive = ARGV[1], cmsgpack.unpack(ARGV[2])
@@ -54,5 +56,6 @@ for _ = 1, call('LLEN', queue) do
   end
 end
 call('HSET', state, 'archive', archive.id, 'snapshot', archive.snapshot, 'settled', archive.snapshot,
-  'registry', sources_version + 1, 'queued_bytes', 0, 'record_bytes', 0, 'restored', token)
+  'registry', sources_version + 1, 'queued_bytes', 0, 'record_bytes', 0, 'restored', token,
+  'queue', queue)
 return {'ok', #names, batches, others}

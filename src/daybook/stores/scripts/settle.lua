@@ -1,5 +1,7 @@
--- Notes that the archive holds a snapshot. snapshot: `stores/dumps.py:settle`.
--- Answers 'ok', 'done' (a lost reply) or 'lost'.
+-- Settles a snapshot: notes that the archive holds it. snapshot: `stores/dumps.py:settle`.
+-- Answers 'ok', or, with nothing written:
+--   'done': this snapshot is settled already, and the reply was lost;
+--   'lost': another owner has the lane, or Redis is not restored.
 local lane, state, versions, dirty, archived, changed_sources, rejects, restatements = unpack(KEYS)
 local token, snapshot = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call

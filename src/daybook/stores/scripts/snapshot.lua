@@ -1,7 +1,10 @@
--- Copies everything that the archive does not hold yet, consistently, under the next number. Rejects of rows past
--- their source's ledger stay for a later one: after a restore those rows are judged again.
--- Answers {'lost'}, {'none'}, or {'ok', number, bytes of these rejects and restatements,
--- {{name, version, totals, counts}, ...}, {fields of a source, ...}, rejects, restatements}.
+-- Takes a snapshot: copies everything that the archive does not hold yet, consistently, under the next number.
+-- Rejects of rows after their source's ledger wait for a later snapshot: after a restore those rows are judged again.
+-- request: `stores/dumps.py:snapshot`.
+-- Answers {'ok', number, bytes of these rejects and restatements, {{name, version, totals, counts}, ...},
+--   {fields of a source, ...}, rejects, restatements}, or:
+--   {'none'}: the archive holds everything;
+--   {'lost'}: another owner has the lane, or Redis was wiped or set back.
 local lane, state, versions, dirty, changed_sources, rejects_key, restatements_key = unpack(KEYS)
 local token, request = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
@@ -10,7 +13,7 @@ if call('HGET', lane, 'owner') ~= token or call('EXISTS', state) == 0 then
   return {'lost'}
 end
 if request.last_number and tonumber(call('HGET', state, 'snapshot') or 0) ~= request.last_number then
-  return {'lost'} -- Redis was set back: the next owner of the lane restores it
+  return {'lost'} -- Redis was set back; recovery restores it before the lane goes on
 end
 local restatements = call('LRANGE', restatements_key, 0, -1)
 local rejects, later, mixed, record_bytes, last_lines = {}, {}, false, 0, {}
@@ -27,7 +30,7 @@ for _, reject in ipairs(call('LRANGE', rejects_key, 0, -1)) do
     mixed = mixed or #later > 0
   end
 end
-if mixed then -- settle takes its rejects from the list's beginning
+if mixed then -- settle.lua removes this snapshot's rejects from the list's beginning
   call('DEL', rejects_key)
   for _, some in ipairs({rejects, later}) do
     for first = 1, #some, 4000 do

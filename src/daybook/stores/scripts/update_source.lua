@@ -1,4 +1,5 @@
--- Updates fields of a source other than its positions. Answers 1, or 0 when the source is not known.
+-- Sets fields of a source other than its positions. update: `stores/source_registry.py:update`.
+-- Answers 1, or 0 when the source is not known or Redis is not restored yet.
 local state, source, changed_sources = unpack(KEYS)
 local update = cmsgpack.unpack(ARGV[1])
 

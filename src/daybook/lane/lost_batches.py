@@ -1,0 +1,73 @@
+"""The watch over the queue: a batch that left it without a commit is found, and its rows are queued anew."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from daybook.stores.requeue import Waiting
+from daybook.stores.stores import Stores
+
+log = structlog.get_logger("queue")
+
+_LOOK_SECONDS = 2.0
+
+
+class LostBatches:
+    """Compares the queue with the checkpoints. Used by the one consumer of a lane.
+
+    The queue is first in, first out: once the consumer has trimmed all elements that were there at one moment, every
+    ledger is at least where its checkpoint was then. A ledger that is not shows that a batch left without a commit:
+    another program took it.
+    """
+
+    def __init__(
+        self, stores: Stores, token: str, on_loss: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stores, self._token, self._on_loss, self._clock = stores, token, on_loss, clock
+        self._mark: Waiting | None = None
+        self._left = 0
+        """Elements of the mark that are not trimmed yet."""
+        self._next_look = 0.0
+
+    def trimmed(self, elements: int) -> None:
+        """Note that the consumer trimmed so many elements."""
+        self._left -= elements
+
+    async def look(self, *, idle: bool) -> None:
+        """Find lost batches, at most every two seconds; `idle`: the queue was empty just now."""
+        if self._mark is not None and self._left <= 0 and not idle:
+            mark, self._mark = self._mark, None
+            await self._judge(mark)
+        elif self._clock() >= self._next_look and (idle or self._mark is None):
+            self._next_look = self._clock() + _LOOK_SECONDS
+            await self._take_mark()
+
+    async def _take_mark(self) -> None:
+        requeue = self._stores.requeue
+        mark = await requeue.waiting() if await requeue.queued_bytes() else Waiting(0, {})
+        if mark.elements == 0:
+            self._mark = None
+            await self._judge(mark)
+        elif mark.checkpoints:
+            self._mark, self._left = mark, mark.elements
+
+    async def _judge(self, mark: Waiting) -> None:
+        for source, checkpoint in mark.checkpoints.items():
+            found = await self._stores.sources.get(source)
+            if found is not None and found.applied.offset < checkpoint:
+                await self.read_again()
+                return
+
+    async def read_again(self) -> int:
+        """Queue the rows of lost batches anew; return how many batches it dropped for that."""
+        self._mark = None
+        found = await self._stores.requeue.read_again(self._token)
+        if found.sources:
+            self._on_loss()
+            log.warning(
+                "batches left the queue without a commit: another program takes them; their files are read again",
+                queue=self._stores.queue.key,
+                sources=len(found.sources),
+            )
+        return found.dropped_batches

@@ -1,0 +1,195 @@
+"""Batches that leave the queue without a commit: found, and their rows queued anew."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from daybook.domain.source import Source
+from daybook.embedded.valkey_server import EmbeddedValkey
+from daybook.errors import LaneLostError
+from daybook.importing.importer import Importer, Step
+from daybook.lane.lost_batches import LostBatches
+from daybook.runtime.stop import StopToken
+from daybook.stores import redis_keys
+from support.pipeline import QUEUE, Parts, lane, oracle, write_rows
+
+JSON = '{"Timestamp":"2026-01-02","Type":"deposit","PaymentMethod":"method 1","Amount":7}'
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
+    async with EmbeddedValkey(tmp_path / "data") as valkey:
+        yield valkey
+
+
+@pytest.fixture
+async def parts(server: EmbeddedValkey, tmp_path: Path) -> AsyncIterator[Parts]:
+    async with lane(server.socket, tmp_path / "archive.sqlite") as found:
+        yield found
+
+
+async def queued(parts: Parts, path: Path) -> Importer:
+    """An importer that has queued the whole file, in several batches."""
+    importer = parts.importer(path, buckets=2)
+    await to_end(importer)
+    assert await parts.queue.length() > 3
+    return importer
+
+
+async def to_end(importer: Importer) -> None:
+    while await importer.import_next(StopToken()) is not Step.AT_END:
+        pass
+
+
+async def steal(parts: Parts, number: int = 1) -> None:
+    for _ in range(number):
+        assert await parts.redis.command("RPOP", QUEUE) is not None
+
+
+async def look(parts: Parts) -> list[str]:
+    """Look at once, as an idle consumer does some time later; what it reported."""
+    reported: list[str] = []
+    await LostBatches(parts.stores, parts.token, lambda: reported.append("loss")).look(idle=True)
+    return reported
+
+
+async def source_of(parts: Parts) -> Source:
+    (source,) = (await parts.sources.known()).sources
+    return source
+
+
+async def test_a_batch_in_the_middle_is_noticed_by_the_next_one(parts: Parts, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", days=8, rows=3000)
+    importer = await queued(parts, path)
+    await parts.aggregator.aggregate_once()
+    await parts.drain()
+    assert await parts.totals() == oracle(path)
+    other = write_rows(tmp_path / "b.csv", days=8, rows=3000, seed=2)
+    thief = await queued(parts, other)
+    await parts.redis.command("LPUSH", QUEUE, JSON)
+    await steal(parts)
+    await parts.drain()
+    source = next(each for each in (await parts.sources.known()).sources if each.path == str(other))
+    assert (source.applied.offset, source.read.offset, source.rereads) == (0, 0, 1)
+    await to_end(thief)
+    await to_end(importer)
+    await parts.drain()
+    expected = oracle(path, other)
+    expected["2026-01-02", "deposits", "method 1"] += 7
+    assert await parts.totals() == expected
+
+
+async def test_the_last_batch_is_noticed_when_the_queue_is_empty(parts: Parts, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", days=8, rows=3000)
+    importer = await queued(parts, path)
+    number = await parts.queue.length()
+    limit = parts.aggregator
+    await steal(parts, number)
+    assert await limit.aggregate_once() == 0
+    assert await look(parts) == ["loss"]
+    source = await source_of(parts)
+    assert (source.waiting, source.rereads) == (0, 1)
+    await to_end(importer)
+    await parts.drain()
+    assert await look(parts) == []
+    assert await parts.totals() == oracle(path)
+    source = await source_of(parts)
+    assert source.read == source.applied
+    assert source.complete
+
+
+async def test_nothing_is_read_again_while_batches_only_wait(parts: Parts, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", days=8, rows=3000)
+    await queued(parts, path)
+    watch = LostBatches(parts.stores, parts.token, pytest.fail)
+    await watch.look(idle=True)
+    while done := await parts.aggregator.aggregate_once():
+        watch.trimmed(done)
+        await watch.look(idle=False)
+    await watch.look(idle=True)
+    assert await parts.totals() == oracle(path)
+    assert (await source_of(parts)).rereads == 0
+
+
+async def test_a_loss_is_noticed_while_other_elements_keep_coming(parts: Parts, tmp_path: Path) -> None:
+    """The queue is never empty when somebody looks; the mark's elements are all trimmed some time."""
+    path = write_rows(tmp_path / "a.csv", days=8, rows=3000)
+    importer = await queued(parts, path)
+    number = await parts.queue.length()
+    now = 0.0
+    reported: list[str] = []
+    watch = LostBatches(parts.stores, parts.token, lambda: reported.append("loss"), clock=lambda: now)
+    await steal(parts, number)
+    pushed = 0
+    for _ in range(6):
+        await parts.redis.command("LPUSH", QUEUE, JSON)
+        await watch.look(idle=False)
+        watch.trimmed(await parts.aggregator.aggregate_once())
+        pushed += 1
+        now += 3
+        await parts.redis.command("LPUSH", QUEUE, JSON)
+        watch.trimmed(await parts.aggregator.aggregate_once())
+        pushed += 1
+    await watch.look(idle=False)
+    assert reported == ["loss"]
+    await to_end(importer)
+    await parts.drain()
+    expected = oracle(path)
+    expected["2026-01-02", "deposits", "method 1"] += 7 * pushed
+    assert await parts.totals() == expected
+
+
+async def test_rejects_of_lost_rows_are_counted_once(parts: Parts, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", days=8, rows=3000)
+    lines = path.read_text().splitlines()
+    lines[10:2000:100] = [f"2026-01-01T10:00:00,deposit,visa,-{number}" for number in range(len(lines[10:2000:100]))]
+    path.write_text("\n".join(lines) + "\n")
+    importer = await queued(parts, path)
+    await parts.aggregator.aggregate_once()
+    await parts.dumper.dump_once()
+    await parts.drain()
+    before = await parts.totals()
+    again = write_rows(tmp_path / "b.csv", days=8, rows=3000, seed=3)
+    second = await queued(parts, again)
+    await steal(parts, await parts.queue.length())
+    await parts.aggregator.aggregate_once()
+    await look(parts)
+    await to_end(second)
+    await to_end(importer)
+    await parts.drain()
+    await parts.dumper.dump_once()
+    assert await parts.dumps.record_bytes() == 0
+    first = next(each for each in (await parts.sources.known()).sources if each.path == str(path))
+    assert first.rejected_rows == 20
+    assert len(await parts.archive.rejects(first.id, 0, 1000)) == 20
+    assert {key: value for key, value in (await parts.totals()).items() if key not in before} == {}
+
+
+async def test_a_queue_under_a_new_name_takes_over_what_waits_under_the_former(
+    server: EmbeddedValkey, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "a.csv", days=8, rows=3000)
+    async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
+        await queued(parts, path)
+        await parts.redis.command("LPUSH", QUEUE, JSON)
+    async with lane(server.socket, tmp_path / "archive.sqlite", queue="Renamed") as parts:
+        assert await parts.redis.command("LLEN", QUEUE) == 0
+        assert await parts.queue.length() == 1
+        assert (await source_of(parts)).waiting == 0
+        await parts.import_all(path)
+        await parts.drain()
+        expected = oracle(path)
+        expected["2026-01-02", "deposits", "method 1"] += 7
+        assert await parts.totals() == expected
+        assert await parts.redis.command("HGET", redis_keys.STATE, "queue") == b"Renamed"
+
+
+async def test_only_the_lanes_owner_sets_checkpoints_back(parts: Parts, server: EmbeddedValkey, tmp_path: Path) -> None:
+    await queued(parts, write_rows(tmp_path / "a.csv", days=8, rows=3000))
+    await steal(parts)
+    before = await source_of(parts)
+    async with lane(server.socket, tmp_path / "archive.sqlite"):
+        with pytest.raises(LaneLostError):
+            await parts.stores.requeue.read_again(parts.token)
+    assert await source_of(parts) == before
