@@ -154,8 +154,8 @@ def test_a_port_in_use_is_one_line(make_service: MakeService) -> None:
 
 @pytest.mark.parametrize(("host", "is_open"), [("0.0.0.0", True), ("127.0.0.1", False), ("::1", False)])
 def test_an_address_that_others_reach_is_warned_of(make_service: MakeService, host: str, *, is_open: bool) -> None:
-    service = make_service(HttpHost=host)
-    service.launch().wait_for_log("Daybook answers")
+    service = make_service(HttpHost=host).launch()
+    service.wait(lambda: service.address, "the service listens")
     port = str(service.address).rpartition(":")[2]
     warned = [line for line in service.log.splitlines() if f"HttpHost={host}: whoever reaches port {port}" in line]
     assert len(warned) == is_open
