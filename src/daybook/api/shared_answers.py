@@ -109,10 +109,12 @@ class SharedAnswers:
                         self._kept[question] = _Kept(state, time.monotonic() + _MAX_AGE_SECONDS, answer)
                     return answer
         except TimeoutError:
-            reason = "the stores are slow" if making.begun else f"{_MAKING_AT_ONCE} others are made at a time"
+            reason = (
+                "it is large or the stores are slow" if making.begun else f"{_MAKING_AT_ONCE} others are made at a time"
+            )
             raise BusyError(f"the answer was not ready within {self._seconds:g} s: {reason}") from None
         finally:
-            if self._latest[question] is making:
+            if self._latest.get(question) is making:
                 del self._latest[question]
 
     def _kept_of(self, question: Hashable, state: RedisState) -> bytes | None:
