@@ -54,6 +54,12 @@ class RecoveringError(StoreUnavailableError):
     """Redis answers, but what is needed is not restored or not archived yet."""
 
 
+class BusyError(DaybookError):
+    """Too many answers are in the making, or one takes too long."""
+
+    status = 503
+
+
 class SourceError(DaybookError):
     """A file cannot be imported as it is. The message names the file and what is wrong with it."""
 

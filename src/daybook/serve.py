@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import structlog
 import uvicorn
 
 from daybook.api.app import create_app
+from daybook.api.http_protocol import BoundedHttpProtocol
 from daybook.errors import ConfigurationError
 from daybook.lifespan import running_service
 from daybook.runtime.stop import StopToken
@@ -24,6 +26,10 @@ log = structlog.get_logger("daybook")
 FORCED_EXIT_CODE = 3
 _FORCE_SHARE = 0.9
 """Share of ForceShutDownTimeout after which the process is killed, so that it is gone when the time is over."""
+_OPEN_ADDRESS = (
+    "HttpHost={host}: whoever reaches port {port} reads all totals and all rejected rows; "
+    "put a proxy with authentication in front of it, or set HttpHost=127.0.0.1"
+)
 _HTTP_SHARE_OF_GRACE = 0.5
 """Share of GracefulShutDownTimeout that open connections get; the workers stop at the same time."""
 
@@ -50,6 +56,7 @@ async def serve(settings: Settings) -> None:
         async with running_service(settings, supervisor) as services:
             config = uvicorn.Config(
                 create_app(services),
+                http=BoundedHttpProtocol,
                 log_config=None,
                 access_log=False,
                 lifespan="on",
@@ -58,6 +65,8 @@ async def serve(settings: Settings) -> None:
             server = _Server(config)
             stopping = asyncio.create_task(_stop_server(stop, server, settings))
             host, port = listener.getsockname()[:2]
+            if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+                log.warning(_OPEN_ADDRESS.format(host=settings.http_host, port=port))
             log.info("Daybook is running; stop it with Ctrl-C", address=f"http://{host}:{port}")
             await server.serve(sockets=[listener])
             stop.set()

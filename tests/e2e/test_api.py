@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from support.service import Service
@@ -149,6 +150,47 @@ def test_the_documentation_works_offline(service: Service) -> None:
     document = json.loads(service.get("/openapi.json").text)
     assert {"/stats", "/livez", "/readyz", "/v1/imports"} <= document["paths"].keys()
     assert {"200", "400", "422", "503"} <= document["paths"]["/stats"]["get"]["responses"].keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/stats?from_date=2026-01-01&to_date=2026-01-31", 200),
+        ("/stats?to_date=2026-01-31&from_date=2026-01-01", 200),
+        ("/stats?from_date=2026-01-02&to_date=2026-01-01", 400),
+        ("/stats?from_date=2026-01-01", 422),
+        ("/v1/aggregates?from_date=2026-01-01&to_date=2026-01-31&provenance=true", 200),
+        ("/v1/restatements", 200),
+        ("/v1/reconcile", 200),
+        ("/v1/imports", 200),
+        ("/v1/imports/{source}/rejects", 200),
+        ("/v1/imports/{source}/rejects?format=csv", 200),
+        ("/v1/imports/none/rejects", 404),
+        ("/livez", 200),
+        ("/readyz?verbose", 200),
+        ("/docs", 200),
+        ("{static}", 200),
+        ("/redoc", 200),
+        ("/openapi.json", 200),
+        ("/nothing", 404),
+    ],
+)
+def test_head_is_get_without_the_body(service: Service, path: str, status: int) -> None:
+    static = re.findall(r'src="([^"]+)"', service.get("/docs").text)[0]
+    address = f"{service.address}{path.format(source=service.imports()[0]['source'], static=static)}"
+    with httpx.Client(trust_env=False) as client:
+        by_get = client.get(address)
+        by_head = client.head(address)
+        assert by_head.status_code == by_get.status_code == status
+        assert by_head.content == b""
+        assert headers_of(by_head) == headers_of(by_get)
+        assert ("content-length" in by_head.headers) is ("format=csv" not in path)
+        assert client.get(address).content == by_get.content
+
+
+def headers_of(answer: httpx.Response) -> dict[str, str]:
+    """Without those of the moment, and of a body that comes in pieces."""
+    return {name: text for name, text in answer.headers.items() if name not in {"date", "transfer-encoding"}}
 
 
 def test_what_is_not_there_is_404(service: Service) -> None:

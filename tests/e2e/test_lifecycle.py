@@ -152,6 +152,16 @@ def test_a_port_in_use_is_one_line(make_service: MakeService) -> None:
     assert embedded_servers(service.data_dir) == []
 
 
+@pytest.mark.parametrize(("host", "is_open"), [("0.0.0.0", True), ("127.0.0.1", False), ("::1", False)])
+def test_an_address_that_others_reach_is_warned_of(make_service: MakeService, host: str, *, is_open: bool) -> None:
+    service = make_service(HttpHost=host).launch()
+    service.wait(lambda: service.address, "the service listens")
+    port = str(service.address).rpartition(":")[2]
+    warned = [line for line in service.log.splitlines() if f"HttpHost={host}: whoever reaches port {port}" in line]
+    assert len(warned) == is_open
+    assert all("[warning" in line and "proxy" in line for line in warned)
+
+
 def test_the_server_that_a_killed_service_leaves_is_taken_over(make_service: MakeService) -> None:
     service = make_service().start()
     left = embedded_server(service.data_dir)

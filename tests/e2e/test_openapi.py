@@ -101,7 +101,10 @@ def test_a_strange_query_is_422(service: Service, query: str) -> None:
     [
         (b"GET /stats?from_date=\xff\xfe&to_date=\xc3 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET /\xff\x80/%00%ff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+        (b"PUT /livez HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 65_536, 431),
+        (b"GET /" + b"x" * 65_536 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
         (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         (b"GET /livez HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         (b"GET /%ff%80/%00%ff HTTP/1.1\r\nHost: x\r\n\r\n", 404),

@@ -1,13 +1,16 @@
 """`GET /v1/aggregates` and `/v1/restatements`."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from daybook.api.answers import json_answer
+from daybook.api.answers import JsonBytes
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import (
     AggregatesAnswer,
@@ -18,11 +21,12 @@ from daybook.api.schemas import (
     RestatementState,
 )
 from daybook.api.stats import Day
-from daybook.books.exact_json import number, number_of
+from daybook.books.exact_json import array_of, encode, member, number, number_of, object_of
 from daybook.books.history import History
-from daybook.books.totals import by_day, read_buckets
-from daybook.domain.bucket import TYPES, Bucket, HeldBucket
+from daybook.books.totals import by_day, cells_of, read_parts
+from daybook.domain.bucket import TYPES, Bucket, Cells, HeldBucket
 from daybook.domain.restatement import Restatement
+from daybook.stores.stores import Stores
 
 router = APIRouter(prefix="/v1")
 
@@ -59,35 +63,55 @@ async def aggregates(
     days that were closed by then: archived and evicted from Redis. `unknown` lists the days that were still open.
     """
     services.check_recovered()
-    stores = services.stores
+    make = partial(_aggregates, services.stores, from_date, to_date, as_of, provenance=provenance)
+    question = ("aggregates", from_date, to_date, as_of, provenance)
+    # `rows_waiting` changes without a commit, and what `as_of` knows changes when a bucket is evicted.
+    return JsonBytes(await services.answers.answer(question, make, keep=not provenance and as_of is None))
+
+
+async def _aggregates(stores: Stores, first: date, last: date, as_of: datetime | None, *, provenance: bool) -> bytes:
     waiting = provenance and await stores.queue.length() > 0
     answer: dict[str, Any] = {}
+    data: list[bytes] = []
+    origins: list[bytes] = []
+
+    async def add(part: Mapping[Bucket, HeldBucket]) -> None:
+        days, more = await asyncio.to_thread(_render_part, part, waiting=waiting)
+        data.extend(days)
+        origins.extend(more)
+
     if as_of is None:
-        known = await read_buckets(stores, from_date, to_date)
+        async for part in read_parts(stores, first, last):
+            await add(part)
     else:
-        found = await History(stores).as_of(from_date, to_date, as_of)
+        found = await History(stores).as_of(first, last, as_of)
         unknown_days = found.unknown_days
-        known = {bucket: held for bucket, held in found.known.items() if bucket.day not in unknown_days}
+        await add({bucket: held for bucket, held in found.known.items() if bucket.day not in unknown_days})
         answer["unknown"] = sorted(unknown_days)
-    answer["data"] = {
-        day: {
-            kind: {
-                method: {"amount": number_of(cell.units), "transactions": cell.transactions}
-                for method, cell in sorted(methods.items())
-            }
-            for kind, methods in types.items()
-        }
-        for day, types in by_day({bucket: held.state.cells for bucket, held in known.items()}).items()
-    }
+    answer["data"] = object_of(data)
     if provenance:
-        answer["provenance"] = {
-            day: DayOrigin(
-                **{kind: _origin(known.get(Bucket(day, kind))) for kind in TYPES},
-                rows_waiting=waiting,
-            )
-            for day in answer["data"]
-        }
-    return json_answer(answer)
+        answer["provenance"] = object_of(origins)
+    return encode(answer)
+
+
+def _render_part(part: Mapping[Bucket, HeldBucket], *, waiting: bool) -> tuple[list[bytes], list[bytes]]:
+    """Return the members of `data` and of `provenance`, one for each day."""
+    days = by_day(cells_of(part))
+    origins = [
+        DayOrigin(**{kind: _origin(part.get(Bucket(day, kind))) for kind in TYPES}, rows_waiting=waiting)
+        for day in days
+    ]
+    return (
+        [member(day, {kind: _methods(cells) for kind, cells in types.items()}) for day, types in days.items()],
+        [member(day, origin) for day, origin in zip(days, origins, strict=True)],
+    )
+
+
+def _methods(cells: Cells) -> dict[str, Any]:
+    return {
+        method: {"amount": number_of(cell.units), "transactions": cell.transactions}
+        for method, cell in sorted(cells.items())
+    }
 
 
 def _origin(held: HeldBucket | None) -> BucketOrigin | None:
@@ -121,9 +145,18 @@ async def restatements(
     a day and type. One change may cover several payment methods, each an entry of the list.
     """
     services.check_recovered()
-    page = await History(services.stores).restatements(from_date, to_date, after, limit)
-    found = [state for each in page for state in _states(each)]
-    return json_answer(RestatementsAnswer(restatements=found, next=page[-1].key if len(page) == limit else None))
+    make = partial(_restatements, services.stores, from_date, to_date, after, limit)
+    return JsonBytes(await services.answers.answer(("restatements", from_date, to_date, after, limit), make))
+
+
+async def _restatements(stores: Stores, first: date, last: date, after: str, limit: int) -> bytes:
+    page = await History(stores).restatements(first, last, after, limit)
+    return await asyncio.to_thread(_render_page, page, limit)
+
+
+def _render_page(page: Sequence[Restatement], limit: int) -> bytes:
+    states = array_of(encode(state) for each in page for state in _states(each))
+    return encode({"restatements": states, "next": page[-1].key if len(page) == limit else None})
 
 
 def _states(restatement: Restatement) -> list[RestatementState]:

@@ -1,14 +1,31 @@
 """Answers that FastAPI does not make by itself: exact amounts and errors."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 from fastapi import Response
 from fastapi.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from daybook.errors import DaybookError
 
 _SECONDS_TO_RETRY = "1"
+_SLICE_BYTES = 64 << 10
+
+
+class JsonBytes(Response):
+    """Sends JSON bytes in slices, so that no connection buffers a copy of a large answer."""
+
+    media_type = "application/json"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for first in range(0, len(self.body), _SLICE_BYTES):
+            part = self.body[first : first + _SLICE_BYTES]
+            more = first + _SLICE_BYTES < len(self.body)
+            await send({"type": "http.response.body", "body": part, "more_body": more})
+            await asyncio.sleep(0)  # many large answers at once would hold the event loop
 
 
 def json_answer(value: Any) -> Response:

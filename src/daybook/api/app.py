@@ -11,30 +11,30 @@ from fastapi_offline import FastAPIOffline
 from daybook import __version__
 from daybook.api import aggregates_router, reconcile_router, rejects_router, service_router, stats
 from daybook.api.answers import error_answer
+from daybook.api.head import HeadAsGet
 from daybook.api.services import Services
-from daybook.api.stats import StatsAnswers
 from daybook.errors import DaybookError
 
 
 class AppState(TypedDict):
-    """The parts that handlers depend on (`api/dependencies.py`, `api/stats.py`)."""
+    """The parts that handlers depend on (`api/dependencies.py`)."""
 
     services: Services
-    stats_answers: StatsAnswers
 
 
 def create_app(services: Services) -> FastAPI:
     """Make the app. The caller opens and closes the `services` (`daybook.lifespan`)."""
-    answers = StatsAnswers(services.stores, services.waiting_for)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
-        yield AppState(services=services, stats_answers=answers)
+        yield AppState(services=services)
+        await services.answers.close()
 
     app = FastAPIOffline(title="Daybook", version=__version__, lifespan=lifespan)
     for part in (stats, aggregates_router, reconcile_router, service_router, rejects_router):
         app.include_router(part.router)
-    app.add_middleware(stats.StatsShortcut, answers=answers)
+    app.add_middleware(stats.StatsShortcut, services=services)
+    app.add_middleware(HeadAsGet)
     app.add_exception_handler(DaybookError, _render)
     return app
 

@@ -1,14 +1,18 @@
 """`GET /v1/reconcile`."""
 
+import asyncio
+from functools import partial
+
 from fastapi import APIRouter, Response
 
 from daybook.api import schemas
-from daybook.api.answers import json_answer
+from daybook.api.answers import JsonBytes
 from daybook.api.dependencies import ServicesDependency
-from daybook.books.exact_json import number, number_of
-from daybook.books.reconciliation import BucketComparison, Comparison, is_balanced, reconcile
+from daybook.books.exact_json import array_of, encode, number, number_of
+from daybook.books.reconciliation import BucketComparison, Comparison, Reconciliation, is_balanced, reconcile
 from daybook.domain.bucket import BucketState
 from daybook.domain.source import Source
+from daybook.stores.stores import Stores
 
 router = APIRouter(prefix="/v1")
 
@@ -23,20 +27,28 @@ router = APIRouter(prefix="/v1")
 async def reconciliation(services: ServicesDependency) -> Response:
     """Read all that both stores hold and compare it. This takes longer the more days there are."""
     services.check_recovered()
-    books = await reconcile(services.stores)
-    amounts = {kind: _amounts(comparison) for kind, comparison in books.amounts.items()}
-    return json_answer(
-        schemas.ReconcileAnswer(
-            balanced=books.balanced,
-            steady=books.steady,
-            waiting_elements=books.waiting_elements,
-            transactions=_transactions(books.transactions),
-            **amounts,
-            sources=[_account(source) for source in books.sources],
-            buckets=[_bucket(comparison) for comparison in books.buckets],
-            archived_buckets=books.archived_buckets,
-        )
+    make = partial(_reconcile, services.stores)
+    return JsonBytes(await services.answers.answer("reconcile", make, keep=False))
+
+
+async def _reconcile(stores: Stores) -> bytes:
+    return await asyncio.to_thread(_render, await reconcile(stores))
+
+
+def _render(books: Reconciliation) -> bytes:
+    answer = schemas.ReconcileAnswer(
+        balanced=books.balanced,
+        steady=books.steady,
+        waiting_elements=books.waiting_elements,
+        transactions=_transactions(books.transactions),
+        **{kind: _amounts(comparison) for kind, comparison in books.amounts.items()},
+        sources=[],
+        buckets=[],
+        archived_buckets=books.archived_buckets,
     )
+    sources = array_of(encode(_account(source)) for source in books.sources)
+    buckets = array_of(encode(_bucket(comparison)) for comparison in books.buckets)
+    return encode(dict(answer) | {"sources": sources, "buckets": buckets})
 
 
 def _amounts(comparison: Comparison) -> schemas.Comparison:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from daybook.api.shared_answers import SharedAnswers
 from daybook.errors import DaybookError, RecoveringError
 from daybook.runtime.waits import Wait
 from daybook.stores.stores import Stores
@@ -25,6 +26,10 @@ class Services:
     """Returns the waits of the background work, by name."""
     import_problems: Callable[[], dict[str, str]]
     """Returns the reasons why files cannot be imported, by path."""
+    answers: SharedAnswers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers = SharedAnswers(self.stores, self.waiting_for)
 
     def check_recovered(self) -> None:
         """Raise RecoveringError while Redis and the archive may disagree."""

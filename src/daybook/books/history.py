@@ -1,5 +1,6 @@
 """Restatements, and totals as they were known at an earlier moment."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -84,8 +85,7 @@ class History:
 
     async def _page(self, waiting: Iterable[Restatement], begin: str, end: str, number: int) -> list[Restatement]:
         archived = await self._stores.archive.restatements(begin, end, number)
-        by_key = {each.key: each for each in (*waiting, *archived) if begin < each.key < end}
-        return [by_key[key] for key in sorted(by_key)[:number]]
+        return await asyncio.to_thread(_first, [*waiting, *archived], begin, end, number)
 
     async def as_of(self, first: date, last: date, moment: datetime) -> AsOf:
         """Return all buckets of a range of days as they were known at a moment. Raises what `read_buckets` raises.
@@ -97,13 +97,12 @@ class History:
         async with consistent_read(self._stores, await self._stores.hot.restored_state()):
             held = await read_buckets(self._stores, first, last)
             past = await self._past(held, first, last, then)
-        known = {bucket: own.then(held[bucket]) for bucket, own in past.items() if own.is_known(then)}
-        return AsOf(known, held.keys() - known.keys())
+        return await asyncio.to_thread(_judge, held, past, then)
 
     async def _past(
         self, buckets: Mapping[Bucket, HeldBucket], first: date, last: date, then: str
     ) -> dict[Bucket, _Past]:
-        past = {bucket: _Past(held.state.version, held.since) for bucket, held in buckets.items()}
+        past = await asyncio.to_thread(_all_past, buckets)
         async for each in self._all_restatements(first, last):
             if each.bucket not in buckets or each.version > buckets[each.bucket].state.version:
                 continue  # newer than the buckets that were read
@@ -121,3 +120,17 @@ class History:
             for each in page:
                 yield each
             begin = page[-1].key
+
+
+def _first(found: Iterable[Restatement], begin: str, end: str, number: int) -> list[Restatement]:
+    by_key = {key: each for each in found if begin < (key := each.key) < end}
+    return [by_key[key] for key in sorted(by_key)[:number]]
+
+
+def _all_past(buckets: Mapping[Bucket, HeldBucket]) -> dict[Bucket, _Past]:
+    return {bucket: _Past(held.state.version, held.since) for bucket, held in buckets.items()}
+
+
+def _judge(held: Mapping[Bucket, HeldBucket], past: Mapping[Bucket, _Past], then: str) -> AsOf:
+    known = {bucket: own.then(held[bucket]) for bucket, own in past.items() if own.is_known(then)}
+    return AsOf(known, held.keys() - known.keys())

@@ -1,10 +1,11 @@
 """Compares the books: the rows of every source, every bucket in both stores, and the grand totals."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from daybook.domain.bucket import FIRST_DAY, LAST_DAY, TYPES, Bucket, BucketState
+from daybook.domain.bucket import FIRST_DAY, LAST_DAY, TYPES, Bucket, BucketState, HeldBucket
 from daybook.domain.money import parse_total
 from daybook.domain.source import Source
 from daybook.stores.consistent_read import consistent_read
@@ -100,6 +101,11 @@ class _Buckets:
         self.units[bucket.type] += state.units
         self.transactions += state.transactions
 
+    def compare(self, resident: Mapping[Bucket, HeldBucket], archived: Mapping[Bucket, BucketState]) -> None:
+        for bucket, held in resident.items():
+            self.count(bucket, held.state)
+            self.comparisons.append(BucketComparison(bucket, held.state, archived.get(bucket)))
+
 
 async def reconcile(stores: Stores) -> Reconciliation:
     """Read all that both stores hold, and compare it.
@@ -138,7 +144,5 @@ async def _read_buckets(stores: Stores) -> _Buckets:
                 compared[bucket] = archived.state
             else:
                 found.count(bucket, archived.state)
-    for bucket, held in resident.items():
-        found.count(bucket, held.state)
-        found.comparisons.append(BucketComparison(bucket, held.state, compared.get(bucket)))
+    await asyncio.to_thread(found.compare, resident, compared)
     return found

@@ -1,11 +1,13 @@
 """Reads the totals of a range of days from Redis and the archive together."""
 
-from collections.abc import Mapping
-from datetime import date
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import date, timedelta
+from itertools import chain, groupby
+from typing import NamedTuple
 
-import msgspec
-
-from daybook.books.exact_json import number_of
+from daybook.books.exact_json import encode, member, number_of, object_of
 from daybook.domain.bucket import TYPES, Bucket, Cells, HeldBucket
 from daybook.errors import InvalidRangeError
 from daybook.stores.consistent_read import consistent_read
@@ -13,6 +15,11 @@ from daybook.stores.stores import Stores
 
 Days = dict[str, dict[str, Cells]]
 """Day → `deposits`/`withdrawals` → cells; days in order, both types present."""
+Part = dict[Bucket, HeldBucket]
+"""Buckets of some days that follow one another, each day whole."""
+
+_RESIDENT_DAYS_PER_PART = 100
+_ENOUGH_FOR_A_PART = 4 * _RESIDENT_DAYS_PER_PART
 
 
 def check_range(first: date, last: date) -> None:
@@ -21,26 +28,72 @@ def check_range(first: date, last: date) -> None:
         raise InvalidRangeError("From parameter must be before or equal to To")
 
 
-async def read_buckets(stores: Stores, first: date, last: date) -> dict[Bucket, HeldBucket]:
-    """Read every bucket of a range of days, both ends included.
+async def read_parts(stores: Stores, first: date, last: date) -> AsyncIterator[Part]:
+    """Read every bucket of a range of days, both ends included, part by part in order of days.
 
-    Redis is read before the archive, so that a bucket evicted in between is still found. The archive is read only when
-    Redis does not hold all buckets. Raises InvalidRangeError, StoreUnavailableError.
+    For each day Redis is read before the archive, so that a bucket evicted in between is still found. The archive is
+    read only for days that Redis does not hold in full. The parts are valid only when the iteration ends without an
+    error: Redis and the archive are compared at its end. Raises InvalidRangeError, StoreUnavailableError.
     """
     check_range(first, last)
-    days = first.isoformat(), last.isoformat()
     before = await stores.hot.restored_state()
-    found = await stores.hot.read(await stores.hot.resident(*days))
-    if len(found) < ((last - first).days + 1) * len(TYPES):
-        async with consistent_read(stores, before):
-            async for bucket, archived in stores.archive.days(*days):
-                found.setdefault(bucket, archived)
+    resident = await stores.hot.resident(first.isoformat(), last.isoformat())
+    async with AsyncExitStack() as stack:
+        is_archive_asked = False
+        for span in _spans(first, last, resident):
+            found = await stores.hot.read(span.resident)
+            if len(found) < span.buckets:
+                if not is_archive_asked:
+                    await stack.enter_async_context(consistent_read(stores, before))
+                    is_archive_asked = True
+                async for bucket, archived in stores.archive.days(span.first.isoformat(), span.last.isoformat()):
+                    if len(found) >= _ENOUGH_FOR_A_PART and (part := _take_before(bucket.day, found)):
+                        yield part
+                    found.setdefault(bucket, archived)
+            yield found
+
+
+class _Span(NamedTuple):
+    first: date
+    last: date
+    resident: Sequence[Bucket]
+
+    @property
+    def buckets(self) -> int:
+        """The largest number of buckets that it can have."""
+        return ((self.last - self.first).days + 1) * len(TYPES)
+
+
+def _spans(first: date, last: date, resident: Sequence[Bucket]) -> Iterator[_Span]:
+    """Cut a range of days into spans of few resident buckets."""
+    days = [list(buckets) for _, buckets in groupby(resident, lambda bucket: bucket.day)]
+    while len(days) > _RESIDENT_DAYS_PER_PART:
+        some, days = days[:_RESIDENT_DAYS_PER_PART], days[_RESIDENT_DAYS_PER_PART:]
+        end = date.fromisoformat(some[-1][0].day)
+        yield _Span(first, end, [*chain.from_iterable(some)])
+        first = end + timedelta(days=1)
+    yield _Span(first, last, [*chain.from_iterable(days)])
+
+
+def _take_before(day: str, found: Part) -> Part:
+    return {bucket: found.pop(bucket) for bucket in list(found) if bucket.day < day}
+
+
+async def read_buckets(stores: Stores, first: date, last: date) -> dict[Bucket, HeldBucket]:
+    """Read every bucket of a range of days at once. Raises what `read_parts` raises."""
+    found: dict[Bucket, HeldBucket] = {}
+    async for part in read_parts(stores, first, last):
+        found |= part
     return found
 
 
 async def read_totals(stores: Stores, first: date, last: date) -> Days:
-    """Read every day of the range that has transactions. Raises what `read_buckets` raises."""
-    return by_day({bucket: held.state.cells for bucket, held in (await read_buckets(stores, first, last)).items()})
+    """Read every day of the range that has transactions. Raises what `read_parts` raises."""
+    return by_day(cells_of(await read_buckets(stores, first, last)))
+
+
+def cells_of(buckets: Mapping[Bucket, HeldBucket]) -> dict[Bucket, Cells]:
+    return {bucket: held.state.cells for bucket, held in buckets.items()}
 
 
 def by_day(buckets: Mapping[Bucket, Cells]) -> Days:
@@ -53,16 +106,35 @@ def by_day(buckets: Mapping[Bucket, Cells]) -> Days:
     return days
 
 
+async def answer_totals(stores: Stores, first: date, last: date) -> bytes:
+    """Return the JSON answer of `/stats`, part by part in threads. Raises what `read_parts` raises."""
+    members: list[bytes] = []
+    async for part in read_parts(stores, first, last):
+        members += await asyncio.to_thread(_render_part, part)
+    return _answer(members)
+
+
+def _render_part(part: Part) -> list[bytes]:
+    return _members(by_day(cells_of(part)))
+
+
 def render(days: Days) -> bytes:
     """Return the JSON answer of `/stats`, with exact amounts and with methods in alphabetical order."""
-    return msgspec.json.encode(
-        {
-            "data": {
-                day: {
-                    kind: {method: number_of(cells[method].units) for method in sorted(cells)}
-                    for kind, cells in types.items()
-                }
-                for day, types in days.items()
-            }
-        }
-    )
+    return _answer(_members(days))
+
+
+def _answer(members: list[bytes]) -> bytes:
+    return encode({"data": object_of(members)})
+
+
+def _members(days: Days) -> list[bytes]:
+    return [
+        member(
+            day,
+            {
+                kind: {method: number_of(cells[method].units) for method in sorted(cells)}
+                for kind, cells in types.items()
+            },
+        )
+        for day, types in days.items()
+    ]

@@ -1,5 +1,6 @@
 """The buckets and records that Redis holds, for reading."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection, translated
 from daybook.stores.redis_state import RedisState
 
-_BUCKETS_PER_READ = 500
+_BUCKETS_PER_READ = 100
 _COUNTS = msgspec.json.Decoder(dict[str, Annotated[int, msgspec.Meta(ge=0)]])
 _SHOWN_CHARACTERS = 64
 
@@ -59,7 +60,7 @@ class HotBuckets:
                 known, names = await pipe.execute()
         if not known:
             raise RecoveringError("Redis' state is not restored yet")
-        return [redis_keys.bucket_of(name.decode()) for name in names]
+        return await asyncio.to_thread(lambda: [redis_keys.bucket_of(name.decode()) for name in names])
 
     async def read(self, buckets: Iterable[Bucket]) -> dict[Bucket, HeldBucket]:
         """Return the wanted buckets that are resident, each in full. Raises DamagedBucketError."""
@@ -72,10 +73,12 @@ class HotBuckets:
                 [redis_keys.VERSIONS, redis_keys.CHANGED, redis_keys.CLOSED],
                 {**redis_keys.PREFIXES, "buckets": [*map(redis_keys.bucket_name, part)]},
             )
-            for bucket, answer in zip(part, answers, strict=True):
-                self._damaged.discard(bucket)
-                if answer:
-                    found[bucket] = self._held(bucket, answer)
+            self._damaged.difference_update(part)
+            try:
+                found |= await asyncio.to_thread(_parse, part, answers)
+            except DamagedBucketError as error:
+                self._damaged.add(Bucket(*error.bucket))
+                raise
         return found
 
     def note_damaged(self, bucket: Bucket) -> None:
@@ -87,25 +90,25 @@ class HotBuckets:
         for bucket in sorted(self._damaged):
             await self.read([bucket])
 
-    def _held(self, bucket: Bucket, answer: list[Any]) -> HeldBucket:
-        changed_ms, closed, *content = answer
-        since = moment_text(moment_of(int(float(changed_ms))))
-        try:
-            state = parse_bucket(bucket, *content)
-        except DamagedBucketError:
-            self._damaged.add(bucket)
-            raise
-        return HeldBucket(state, since, resident=True, closed=bool(closed))
-
     async def waiting_rejects(self) -> list[Reject]:
         """Return the rejects that the archive may not hold yet. Call this before reading the archive, to miss none."""
         packed = await self._redis.command("LRANGE", redis_keys.REJECTS, 0, -1)
-        return [msgspec.json.decode(reject, type=Reject) for reject in packed]
+        return await asyncio.to_thread(lambda: [msgspec.json.decode(reject, type=Reject) for reject in packed])
 
     async def waiting_restatements(self) -> list[Restatement]:
         """Return the restatements that the archive may not hold yet. Call this before reading the archive."""
         packed = await self._redis.command("LRANGE", redis_keys.RESTATEMENTS, 0, -1)
-        return [msgspec.json.decode(restatement, type=Restatement) for restatement in packed]
+        return await asyncio.to_thread(lambda: [msgspec.json.decode(each, type=Restatement) for each in packed])
+
+
+def _parse(buckets: Iterable[Bucket], answers: Iterable[list[Any]]) -> dict[Bucket, HeldBucket]:
+    return {bucket: _held(bucket, answer) for bucket, answer in zip(buckets, answers, strict=True) if answer}
+
+
+def _held(bucket: Bucket, answer: list[Any]) -> HeldBucket:
+    changed_ms, closed, *content = answer
+    since = moment_text(moment_of(int(float(changed_ms))))
+    return HeldBucket(parse_bucket(bucket, *content), since, resident=True, closed=bool(closed))
 
 
 def parse_bucket(bucket: Bucket, version: Any, totals: Any, counts: Any) -> BucketState:

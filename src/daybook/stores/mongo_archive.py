@@ -41,6 +41,8 @@ from daybook.stores.mongo_client import (
 )
 
 _DAYS_PER_QUERY = 1000
+_BUCKETS_PER_REPLY = 100
+"""The driver decodes a whole reply on the event loop."""
 _LINES_PER_QUERY = 1000
 _EPOCH_TRIES = 10
 _CORRECT_TRIES = 10
@@ -160,7 +162,7 @@ class MongoArchive:
     async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, HeldBucket]]:
         query = {"Date": {"$gte": first_day, "$lte": last_day}}
         with translated():
-            async with self._collection(schema.AGGREGATES).find(query) as cursor:
+            async with self._collection(schema.AGGREGATES).find(query, batch_size=_BUCKETS_PER_REPLY) as cursor:
                 async for document in cursor.sort([("Date", 1), ("Type", 1)]):
                     yield schema.bucket_of(document), schema.held_bucket(document)
 

@@ -51,7 +51,7 @@ ON CONFLICT (Date, Type) DO UPDATE SET TotalAmount = excluded.TotalAmount,
     Version = excluded.Version WHERE excluded.Version > Version
 """
 _CONTENT = "TotalAmount, TransactionCount, Version, LastUpdated"
-_ROWS_PER_STEP = 1000
+_ROWS_PER_STEP = 200
 _TOTALS = msgspec.json.Decoder(dict[str, str])
 _COUNTS = msgspec.json.Decoder(dict[str, int])
 
@@ -141,18 +141,12 @@ class SqliteArchive:
     async def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, HeldBucket]]:
         after: tuple[str, str] = (first_day, "")
         while True:
-            rows = await self._run(
-                lambda connection, after=after: connection.execute(  # type: ignore[misc]
-                    f"SELECT Date, Type, {_CONTENT} FROM DailyAggregates"  # noqa: S608 - a constant
-                    " WHERE (Date, Type) > (?, ?) AND Date <= ? ORDER BY Date, Type LIMIT ?",
-                    (*after, last_day, _ROWS_PER_STEP),
-                ).fetchall()
-            )
-            for day, kind, *content in rows:
-                yield Bucket(day, kind), _archived(*content)
-            if len(rows) < _ROWS_PER_STEP:
+            found = await self._run(lambda connection, after=after: _read_days(connection, after, last_day))  # type: ignore[misc]
+            for each in found:
+                yield each
+            if len(found) < _ROWS_PER_STEP:
                 return
-            after = rows[-1][:2]
+            after = found[-1][0]
 
     async def sources(self) -> list[ArchivedSource]:
         rows = await self._run(lambda connection: connection.execute("SELECT Packed, Revision FROM Sources").fetchall())
@@ -280,6 +274,18 @@ def _select(connection: sqlite3.Connection, columns: str, buckets: Iterable[Buck
         f" SELECT Date, Type, {columns} FROM Wanted JOIN DailyAggregates ON Date = Day AND Type = Kind",
         (msgspec.json.encode([tuple(bucket) for bucket in buckets]).decode(),),
     )
+
+
+def _read_days(
+    connection: sqlite3.Connection, after: tuple[str, str], last_day: str
+) -> list[tuple[Bucket, HeldBucket]]:
+    """Return at most `_ROWS_PER_STEP` buckets that follow `after`, by day."""
+    rows = connection.execute(
+        f"SELECT Date, Type, {_CONTENT} FROM DailyAggregates"  # noqa: S608 - a constant
+        " WHERE (Date, Type) > (?, ?) AND Date <= ? ORDER BY Date, Type LIMIT ?",
+        (*after, last_day, _ROWS_PER_STEP),
+    )
+    return [(Bucket(day, kind), _archived(*content)) for day, kind, *content in rows]
 
 
 def _texts(state: BucketState) -> tuple[str, str]:
