@@ -124,13 +124,14 @@ def test_imports_tell_all_of_a_source(service: Service, file: Path) -> None:
         "waiting": 0,
         "state": "done",
         "problem": "",
+        "rereads": 0,
         "control_totals": {"deposits": "2000000000006.29999999", "withdrawals": "9.50"},
     }
 
 
 def test_health(service: Service) -> None:
     assert service.get("/livez").json() == {"status": "ok"}
-    assert service.get("/readyz").json() == {"ready": True, "checks": {}}
+    assert service.get("/readyz").json() == {"ready": True, "checks": {}, "waits": {}}
     assert service.get("/readyz?verbose").json() == {
         "ready": True,
         "checks": {"redis": "ok", "sqlite": "ok", "workers": "ok"},

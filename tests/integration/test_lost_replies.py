@@ -11,14 +11,15 @@ import pytest
 from daybook.stores.connection import SCRIPTS
 from support.redis_server import Endpoint
 from support.rows import Row, some_rows, sums_of, write
-from support.running import Observer, at_work, watching
+from support.running import QUEUE, Observer, at_work, prepare, watching
 from support.tcp_proxy import Fault, TcpProxy, Words
 
 CLIENT_SECONDS = 0.2
 SLOW_SECONDS = 0.3
 WRITING = ("acquire", "register", "enqueue", "commit", "snapshot", "settle", "evict", "restore")
 COMMANDS = ("BLMOVE", "HGET", "HMGET", "HGETALL", "SMEMBERS", "INFO", "CONFIG", "TIME", "ZRANGE", "HLEN")
-RANDOM_FAULTS = 20
+RANDOM_FAULTS, ROWS = 20, 120
+AFTER_A_LOSS = ("waiting", "read_again")
 
 
 @pytest.fixture
@@ -38,7 +39,8 @@ async def observer(shared_redis: Endpoint, tmp_path: Path) -> AsyncIterator[Obse
 
 @pytest.mark.parametrize(
     ("script", "fault"),
-    [(script, Fault.LOST_REPLY) for script in SCRIPTS] + [(script, Fault.SLOW_REQUEST) for script in WRITING],
+    [(script, Fault.LOST_REPLY) for script in SCRIPTS if script not in AFTER_A_LOSS]
+    + [(script, Fault.SLOW_REQUEST) for script in WRITING],
 )
 async def test_a_script_whose_reply_is_lost_or_that_runs_late_counts_once(
     proxy: TcpProxy, observer: Observer, tmp_path: Path, script: str, fault: Fault
@@ -53,6 +55,24 @@ async def test_a_script_whose_reply_is_lost_or_that_runs_late_counts_once(
         await work.until(partial(observer.all_done, [file]), "all rows applied")
     assert [each for each, _ in proxy.faults] == [fault]
     await check_exact(proxy, observer, archive, {file: rows}, pushed)
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.SLOW_REQUEST])
+@pytest.mark.parametrize("script", AFTER_A_LOSS)
+async def test_stolen_batches_are_read_again_once_whatever_becomes_of_the_reply(
+    shared_redis: Endpoint, proxy: TcpProxy, observer: Observer, tmp_path: Path, script: str, fault: Fault
+) -> None:
+    rows, archive = some_rows(1, ROWS), tmp_path / "archive.sqlite"
+    file = write(tmp_path / "rows.csv", rows)
+    proxy.fault_at(fault, observer.redis._scripts[script].sha.encode())
+    await prepare(shared_redis, archive)
+    async with at_work(proxy.endpoint, archive, [file], with_lane=False) as work:
+        await work.until(partial(is_queued, observer), "all rows queued")
+    assert await observer.redis.command("DEL", QUEUE)
+    async with at_work(proxy.endpoint, archive, [file], timeout_seconds=CLIENT_SECONDS) as work:
+        await work.until(partial(has_had, proxy, 1), f"a call of {script}")
+        await work.until(partial(observer.all_done, [file]), "all rows applied")
+    await check_exact(proxy, observer, archive, {file: rows}, [])
 
 
 async def test_a_lost_reply_to_any_other_command_changes_nothing(
@@ -92,6 +112,10 @@ async def test_faults_of_every_kind_at_random(proxy: TcpProxy, observer: Observe
         await work.until(partial(has_had, proxy, RANDOM_FAULTS), "all faults")
         await work.until(partial(observer.all_done, list(files)), "all rows applied")
     await check_exact(proxy, observer, archive, files, pushed)
+
+
+async def is_queued(observer: Observer) -> bool:
+    return any(source.read.rows == ROWS for source in (await observer.sources.known()).sources)
 
 
 async def has_had(proxy: TcpProxy, faults: int) -> bool:

@@ -80,10 +80,17 @@ def check_elements(data: bytes) -> Applied:
     whole = Applied()
     sums: Sums = {}
     left: Sequence[Element] = elements
+    dropped = 0
+    """Batches that go when one of them does not continue its source; their rows are queued anew."""
     while left:
         applied = ElementReader(ledgers, 1 + len(data) % 3).apply(left)
         if applied.unknown_sources:
             ledgers |= dict.fromkeys(applied.unknown_sources, Position(offset=-1))
+            continue
+        if applied.gap and applied.elements == 0:
+            kept = [element for element in left if not _is_batch(element)]
+            dropped += len(left) - len(kept)
+            left = kept
             continue
         assert 1 <= applied.elements <= len(left)
         left = left[applied.elements :]
@@ -93,13 +100,17 @@ def check_elements(data: bytes) -> Applied:
         for bucket, cells in applied.changes.items():
             add_cells(sums, bucket, [(method, Cell(units, number)) for method, units, number in cells])
     queue = ledgers[QUEUE_SOURCE]
-    assert whole.elements == len(elements)
+    assert whole.elements + dropped == len(elements)
     assert queue.rejected == len(whole.rejects)
     assert queue.rows == queue.line
     assert [reject.line for reject in whole.rejects] == sorted({reject.line for reject in whole.rejects})
     assert all(reject.reason and reject.source == QUEUE_SOURCE for reject in whole.rejects)
     _compare_json(elements, queue, sums)
     return whole
+
+
+def _is_batch(element: Element) -> bool:
+    return isinstance(element, bytes) and element.startswith(BATCH_MARK)
 
 
 def _elements(data: bytes) -> list[Element]:
