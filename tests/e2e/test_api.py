@@ -135,6 +135,7 @@ def test_health(service: Service) -> None:
     assert service.get("/readyz?verbose").json() == {
         "ready": True,
         "checks": {"redis": "ok", "sqlite": "ok", "workers": "ok"},
+        "waits": {},
     }
 
 
