@@ -14,9 +14,9 @@ from daybook.domain.reject import Reject
 from daybook.sources.batch_codec import BatchHeader, decode, encode
 from daybook.sources.columns.cells import from_sums, joined
 from daybook.sources.columns.sure_rows import sum_sure_rows
-from daybook.sources.queue_json import parse_transaction, sum_json_lines
 from daybook.sources.records import Layout, judge, parse_row, records
 from daybook.sources.row_sums import Limits, RowSums, sum_rows, sum_rows_within
+from support.queue_from_hell import check_json_lines
 
 LAYOUT = Layout(width=5, timestamp=0, type=1, payment_method=2, amount=3, sleep_ms=4)
 TURNED = Layout(width=5, timestamp=3, type=4, payment_method=1, amount=2, sleep_ms=0)
@@ -242,13 +242,4 @@ def test_json_lines_and_their_reference_agree(items: list[object]) -> None:
         item if isinstance(item, bytes) else msgspec.json.encode(dict(zip(names, item, strict=True)))  # type: ignore[call-overload]
         for item in items
     ]
-    sums: Sums = {}
-    rejected = []
-    for index, line in enumerate(lines):
-        try:
-            row = parse_transaction(line)
-            add_cells(sums, Bucket(row.day, row.type.plural), [(row.payment_method, Cell(row.units, 1))])
-        except ValueError as error:
-            rejected.append((index, str(error)))
-    found = sum_json_lines(lines)
-    assert (found.cells.sums(), found.rejected) == (sums, rejected)
+    check_json_lines(lines)

@@ -30,6 +30,13 @@ _CELL_BYTES, _END_OF_STREAM = 112, 8
 def check_json(data: bytes) -> int:
     """Compare the sums of JSON lines with those of one line after the other; return the number of transactions."""
     lines = lines_of(data)
+    applied, rejected = check_json_lines(lines)
+    assert applied + rejected == len(lines)
+    return applied
+
+
+def check_json_lines(lines: Sequence[bytes]) -> tuple[int, int]:
+    """Compare as `check_json` does; return the numbers of transactions and of rejected lines."""
     sums: Sums = {}
     rejected = []
     for index, line in enumerate(lines):
@@ -40,9 +47,7 @@ def check_json(data: bytes) -> int:
             rejected.append((index, str(error)))
     found = sum_json_lines(lines)
     assert (found.cells.sums(), found.rejected) == (sums, rejected)
-    applied = int(found.cells.transactions.sum())
-    assert applied + len(rejected) == len(lines)
-    return applied
+    return int(found.cells.transactions.sum()), len(rejected)
 
 
 def check_batch(data: bytes) -> Batch | None:
