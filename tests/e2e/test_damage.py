@@ -96,7 +96,7 @@ class TestForeignWrites:
             append(file, rows("16", "7.00"))
             service.wait_until_imported(file, 4)
             redis.sadd("daybook:dirty", "2026-01-15:deposits")
-            service.wait_for_log("no dump: a bucket is damaged")
+            service.wait_for_log("the dumper waits for a damaged bucket")
             assert_one_line(problem(service, "redis"), f"{KEY}, field foreign: '1e400' is no total")
             append(file, rows("16", "8.00"))
             service.wait_until_imported(file, 5)
@@ -113,7 +113,7 @@ class TestForeignWrites:
         with client(service) as redis:
             redis.execute_command(*words)
             append(file, rows("15", "4.00"))
-            service.wait_for_log("waiting for a damaged bucket")
+            service.wait_for_log("the aggregator waits for a damaged bucket")
             service.wait(lambda: KEY in problem(service, "redis"), "it says so")
             redis.delete(KEY)
             redis.hset(KEY, "paypal", "3.00")
@@ -128,7 +128,7 @@ class TestForeignWrites:
         service.stop()
         append(file, rows("15", "4.00"))
         service.launch().wait_until_answering()
-        service.wait_for_log("waiting for a damaged bucket")
+        service.wait_for_log("the aggregator waits for a damaged bucket")
         assert_one_line(problem(service, "redis"), f'{COUNTS}: \'{{"paypal":"two"}}\' is no JSON object of counts')
         with client(service) as redis:
             redis.set(COUNTS, '{"paypal":2}')
@@ -162,7 +162,7 @@ class TestTheArchiveFile:
         )
         append(file, rows("16", "7.00"))
         service.wait_until_imported(file, 4)
-        service.wait_for_log("waiting for the archive")
+        service.wait_for_log("waits for the archive")
         with client(service) as redis:
             assert redis.sismember("daybook:dirty", "2026-01-16:deposits")
         kept.rename(archive)
@@ -195,7 +195,7 @@ class TestTheArchiveFile:
         assert service.stop() == 0
         assert not (service.data_dir / "archive.sqlite").exists()
         assert service.launch().ended() == 1
-        assert "Redis was used with another archive" in service.log.splitlines()[-1]
+        assert "Redis belongs to another archive" in service.log.splitlines()[-1]
 
 
 def test_all_files_are_for_the_owner_only(make_service: MakeService, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_verify_finds_one_cent_and_one_row(daybook: Commands, tmp_path: Path) ->
     assert "content (SHA-256)" in told
     assert "PAYPAL" in told
     first.write_bytes(content[: len(content) // 2])
-    assert "up to which it was read" in daybook.run("verify", code=1).output
+    assert "where the source's ledger is" in daybook.run("verify", code=1).output
     first.unlink()
     copy = tmp_path / "copy.csv"
     copy.write_bytes(content)
