@@ -18,9 +18,9 @@ def moment_of(milliseconds: int) -> datetime:
 
 
 def cutoff_day(now: datetime, age: timedelta) -> str:
-    """Return the day of the moment `now - age`. Days before it are served from the archive.
+    """Return the day of the moment `now - age`. Buckets of earlier days may be evicted.
 
-    Returns the first day of the calendar when the moment is before it.
+    Returns the first day of the calendar when the moment lies before the calendar.
     """
     try:
         return (now - age).date().isoformat()

@@ -7,6 +7,7 @@
     - StoreUnavailableError: Redis or the archive does not answer; the caller tries again; 503
         + RedisUnavailableError: Redis does not answer or cannot write
         + RecoveringError: Redis answers, but what is needed is not restored or not archived yet
+    - BusyError: too many answers are in the making, or one takes too long; 503
     - SourceError: a file cannot be imported as it is
     - LaneLostError: another process took the lane over, or Redis went back in time
     - FencedError: a later dumper opened the archive

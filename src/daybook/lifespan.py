@@ -37,12 +37,13 @@ _REJECTS_PER_BATCH = 1000
 _REDIS_TIMEOUT_SECONDS = 10.0
 _PROBE_TIMEOUT_SECONDS = 1.0
 _SERVER_SECONDS = 10.0
-"""How long the holder of a DataDir may take until its server runs."""
+"""Longest time that the holder of a DataDir may take until its server runs."""
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 0.5
 _RETURN_SECONDS = 3.0
-"""How long nobody may hold the lane of a shared server before its owner counts as gone: a service that is restarted
-has its DataDir back by then.
+"""Longest time that the lane of a shared server may have no owner before the server's owner counts as gone.
+
+A service that is restarted has its DataDir back by then.
 """
 
 
@@ -53,7 +54,7 @@ class OpenStores(Stores):
     valkey: EmbeddedValkey | None
     """The embedded server; None when this process does not own it."""
     probe: RedisConnection
-    """A further way to the same Redis, on which no answer takes long: for questions about its health."""
+    """A second connection to the same Redis, for questions about its health. An answer takes a second at most."""
     shared: Path | None = None
     """The socket of the embedded server that another process owns."""
 
@@ -67,8 +68,8 @@ class OpenStores(Stores):
 async def open_stores(settings: Settings, purpose: str, *, share: bool = False) -> AsyncIterator[OpenStores]:
     """Open the stores that the settings name. An embedded server is started; nothing else is connected yet.
 
-    With `share`, the embedded server of the process that holds the DataDir is used, after some seconds if need be.
-    Without it a DataDir in use raises DataDirInUseError.
+    With `share`, the embedded server of the process that holds the DataDir is used; that server may take 10 seconds to
+    come. Raises DataDirInUseError when it does not come, and at once without `share`.
     """
     async with AsyncExitStack() as stack:
         unix_socket, valkey = None, None
@@ -121,7 +122,8 @@ async def _embedded(
 async def owner_ended(data_dir: Path, stores: OpenStores, stop: StopToken) -> bool:
     """Return True once the shared embedded server has lost its owner, or another one runs; False at the stop.
 
-    The DataDir is tried only when nobody has held the lane for some seconds: a service that starts must find it free.
+    The DataDir's lock is tried only when the lane has had no owner for 3 seconds, because a service that starts must
+    find the lock free.
     """
     loop = asyncio.get_running_loop()
     led_at = loop.time()
@@ -140,7 +142,7 @@ async def owner_ended(data_dir: Path, stores: OpenStores, stop: StopToken) -> bo
 
 
 async def has_lane(stores: OpenStores) -> bool:
-    """Whether Redis answers and some process holds the lane there."""
+    """Return whether Redis answers and some process holds the lane there."""
     try:
         return bool(await stores.probe.command("EXISTS", redis_keys.LANE_LEASE))
     except StoreUnavailableError:

@@ -41,12 +41,14 @@ _KNOTS = 1024
 _STEPS = 1 << 20
 """Steps between two knots of the clock."""
 _FINEST = Decimal("1e-12")
-"""Far coarser than a power's last digit, so that a whole second stays one however the power is rounded."""
+"""Step to which the clock's seconds are rounded before the fraction is cut off. It is far coarser than a power's last
+digit, so a whole second stays whole however the power is rounded.
+"""
 
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What a sample file holds."""
+    """The content of a sample file."""
 
     rows: int = 5000
     first_day: date = date(2026, 1, 1)

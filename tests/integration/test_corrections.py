@@ -282,7 +282,7 @@ async def test_a_correction_without_room_can_be_corrected_itself(
         left = await exported(parts, source.id)
         assert {row["rejected_source"] for row in csv.DictReader(io.StringIO(left, newline=""))} == {first}
         better.write_text(left.replace("paypal", "visa"))
-        with pytest.raises(RecoveringError, match="had no room is not archived yet"):
+        with pytest.raises(RecoveringError, match=r"earlier correction .* was refused \(MaxMethodsPerBucket\)"):
             await add(parts, better)
         await parts.dumper.dump_once()
         await add(parts, better, fixed)
@@ -341,7 +341,7 @@ async def test_a_restore_changes_no_verdict_on_corrections(server: EmbeddedValke
         with original.open("a") as file:
             file.write("2001-13-01,deposit,visa,5\n")
         await add(parts, original)
-        with pytest.raises(RecoveringError, match=r"line 6 of source .* is not archived as rejected yet"):
+        with pytest.raises(RecoveringError, match=r"the reject of line 6 of source .* is not archived yet"):
             await add(parts, write_corrections(fixed, first, ("visa", 5, 6)))
         await parts.dumper.dump_once()
         await add(parts, fixed)

@@ -12,7 +12,7 @@ from support.pipeline import QUEUE, Parts, lane
 
 HEADER = "timestamp,type,payment_method,amount\n"
 LIMIT = 3
-REASON = "its day already has 3 payment methods (MaxMethodsPerBucket)"
+REASON = "its day and type already have 3 payment methods (MaxMethodsPerBucket)"
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Lets the app answer `HEAD` as it answers `GET`. uvicorn knows the real method and sends no body."""
+    """Lets the app answer `HEAD` as it answers `GET`. uvicorn knows the real method and drops the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

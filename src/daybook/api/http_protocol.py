@@ -81,7 +81,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(seconds, act)
 
     def _refuse(self) -> None:
-        """Answer 431 and drop what the client still sends: on a closed connection that would destroy the answer."""
+        """Answer 431, and drop what the client still sends: on a closed connection it would destroy the answer."""
         self._is_refused = True
         if self._is_answering:
             self.transport.close()

@@ -14,7 +14,7 @@ from daybook.stores.stores import Stores
 
 _MAKING_AT_ONCE = 4
 _MAX_AGE_SECONDS = 1.0
-"""Longest time that an answer is kept. It covers changes without a commit: somebody writes to the archive by hand."""
+"""Longest time that an answer is kept: another program may change the archive, which Redis' state does not show."""
 _KEPT_BYTES = 16 << 20
 
 Make = Callable[[], Awaitable[bytes]]
@@ -32,13 +32,14 @@ class _Making:
 
     task: asyncio.Task[bytes] = field(init=False)
     begun: bool = False
-    """Redis was asked for its state. Later questions must not share this answer."""
+    """True once Redis is asked for its state. Later questions must not share this answer then."""
 
 
 class SharedAnswers:
     """Shares an answer only among questions that came before Redis was asked for its state.
 
-    A kept answer is used only when Redis says, after the question came, that nothing was committed since.
+    A kept answer is used only when Redis' state, asked after the question came, is still the same: there was no commit,
+    snapshot, settling, restore or change of owner.
     """
 
     def __init__(
@@ -61,9 +62,9 @@ class SharedAnswers:
     async def answer(self, question: Hashable, make: Make, *, keep: bool = True) -> bytes:
         """Return the answer of `make`, made for this question or for an equal one.
 
-        `keep` allows to give it again while Redis' state stays the same. Cancelling a caller leaves the answer in the
-        making. Raises BusyError when too many answers are in the making or this one takes too long,
-        RecoveringError while Redis and the archive may disagree, StoreUnavailableError, and what `make` raises.
+        `keep` allows to return it again while Redis' state stays the same, for a second at most. Cancelling a caller
+        leaves the answer in the making. Raises BusyError when too many answers are in the making or this one takes too
+        long, RecoveringError while Redis and the archive may disagree, StoreUnavailableError, and what `make` raises.
         """
         if keep and (kept := self._kept_of(question, await self._state())):
             return kept
@@ -122,7 +123,7 @@ class SharedAnswers:
         return kept.answer if kept and kept.state == state and time.monotonic() < kept.until else None
 
     async def _state(self) -> RedisState:
-        """Return the state of Redis, asked after this call. All calls before the question is sent share its answer."""
+        """Return Redis' state, asked after this call. All calls before Redis is asked share its answer."""
         if self._next is None:
             self._next = asyncio.create_task(self._ask(self._asking))
         state = await asyncio.shield(self._next)

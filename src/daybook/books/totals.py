@@ -16,7 +16,7 @@ from daybook.stores.stores import Stores
 Days = dict[str, dict[str, Cells]]
 """Day → `deposits`/`withdrawals` → cells; days in order, both types present."""
 Part = dict[Bucket, HeldBucket]
-"""Buckets of some days that follow one another, each day whole."""
+"""The buckets of consecutive days, each day whole."""
 
 _RESIDENT_DAYS_PER_PART = 100
 _ENOUGH_FOR_A_PART = 4 * _RESIDENT_DAYS_PER_PART
@@ -31,9 +31,10 @@ def check_range(first: date, last: date) -> None:
 async def read_parts(stores: Stores, first: date, last: date) -> AsyncIterator[Part]:
     """Read every bucket of a range of days, both ends included, part by part in order of days.
 
-    For each day Redis is read before the archive, so that a bucket evicted in between is still found. The archive is
-    read only for days that Redis does not hold in full. The parts are valid only when the iteration ends without an
-    error: Redis and the archive are compared at its end. Raises InvalidRangeError, StoreUnavailableError.
+    The range is read in spans of at most 100 days with resident buckets. Redis is read first, so that a bucket evicted
+    in between is still found. When a bucket of a span is not resident, the archive is read for the whole span. Use
+    the parts only when the iteration ends without an error: if the archive was read, the end checks that neither
+    store was set back (`consistent_read`). Raises InvalidRangeError, StoreUnavailableError, and DamagedBucketError.
     """
     check_range(first, last)
     before = await stores.hot.restored_state()
@@ -60,7 +61,7 @@ class _Span(NamedTuple):
 
     @property
     def buckets(self) -> int:
-        """The largest number of buckets that it can have."""
+        """The largest number of buckets that the span can have."""
         return ((self.last - self.first).days + 1) * len(TYPES)
 
 

@@ -21,7 +21,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interruption(StopToken):
-    """Set by SIGTERM, and by Ctrl-C, which leaves the work less time to finish."""
+    """A stop token that SIGTERM or Ctrl-C sets. Ctrl-C leaves the work less time to finish."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def _on_signals(take: Callable[[int], None]) -> None:
 
 
 def _end_by_force_after(seconds: float, number: int) -> None:
-    """A left-over embedded server is found again by the next start."""
+    """End the process by force after `seconds`. The next start finds an embedded server that is left over."""
 
     def end() -> None:
         cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""

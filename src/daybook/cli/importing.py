@@ -34,17 +34,19 @@ class _File:
     problem: str = ""
     has_queued: bool = False
     is_seen: bool = False
-    """Whether `source` is what Redis says now."""
+    """True when Redis knew the source at the last look."""
     told: bool = False
-    """Whether it was said that another importer reads it."""
+    """True once the user was told that another importer reads it."""
     importers: list[Importer] = field(default_factory=list)
-    """Its own; also one at its source's path, if that is another one: should the importer there end, it goes on."""
+    """The importer of `path`; after it the one of its source's path, if that is another path: it goes on when the
+    importer there ends.
+    """
 
 
 async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool) -> bool:
-    """Import the files and wait until all their rows are applied; False if something was not imported.
+    """Import the files and wait until all their rows are applied; return False when something was not imported.
 
-    Raises ConfigurationError, SourceError for what is wrong from the beginning.
+    Raises SourceError when a name leads to no file, and ConfigurationError when the import must not start or go on.
     """
     paths = [path for file in files for path in locate(str(file))]
     logs.configure(quiet=True)
@@ -138,7 +140,7 @@ class _Turn:
             await doctor.close()
 
     async def _look(self, sources: SourceRegistry) -> str:
-        """Learn how far every file is; return why that cannot be known."""
+        """Read each file's source from Redis and draw its progress; return why Redis does not answer, else empty."""
         for file in self._files:
             own = file.importers[0]
             file.has_queued |= any(importer.has_queued for importer in file.importers)
@@ -178,7 +180,7 @@ class _Turn:
             self._add_importer(file, Path(source.path), context)
 
     async def _reason(self, stores: OpenStores, doctor: Doctor, lane: Lane | None) -> str:
-        """Name what keeps the import from moving; empty while it moves, and when nothing is known to."""
+        """Return why the import does not move, as text for people; empty while it moves or when no reason is known."""
         now = time.monotonic()
         places = [
             (each.source.read.offset, each.source.applied.offset) if each.source else (0, 0) for each in self._files
@@ -200,13 +202,16 @@ class _Turn:
             return str(error)
         down = [f"{name}: {problem}" for name, problem in self._supervisor.down.items()]
         reasons = [
-            f"{each.waits_for}: {each.path}" for file in self._files for each in file.importers if each.waits_for
+            f"{each.waits_for.removeprefix('waiting for ')}: {each.path}"
+            for file in self._files
+            for each in file.importers
+            if each.waits_for
         ]
         return next(iter(down + reasons), "")
 
 
 def _is_settled(file: _File) -> bool:
-    """Whether all that can be read of the file is applied; another process may be reading it."""
+    """Return whether all that can be read of the file is applied; another process may have read it."""
     own, source = file.importers[0], file.source
     if not own.at_end.is_set():
         return False

@@ -1,4 +1,4 @@
-"""The progress of an import, file by file, and what became of each file."""
+"""The progress of an import, file by file, and the outcome for each file."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ _COLUMNS = (
 
 
 class WaitingProgress(Progress):
-    """Progress bars with a line below them that says what is waited for."""
+    """Progress bars with a line below them that names what the command waits for."""
 
     def __init__(self, waits: Waits, *columns: ProgressColumn, transient: bool = False) -> None:
         self._waits = waits
@@ -37,7 +37,7 @@ class WaitingProgress(Progress):
 
 
 class ImportProgress(WaitingProgress):
-    """One bar a file."""
+    """One progress bar for each file."""
 
     def __init__(self, waits: Waits, paths: Sequence[Path]) -> None:
         super().__init__(waits, *_COLUMNS)
@@ -61,9 +61,9 @@ class ImportProgress(WaitingProgress):
 
 
 def report(results: Mapping[Path, tuple[Source | None, str, bool]]) -> bool:
-    """Print a line for each file: its source, its problem, whether this command queued rows of it.
+    """Print the outcome for each file: its source, its problem, and whether this command queued rows of it.
 
-    Returns False if a file holds rows that are not counted.
+    Returns False when a file has a problem or no rows yet.
     """
     console = Console(highlight=False, soft_wrap=True, markup=False)
     good = True

@@ -71,7 +71,10 @@ def _absolute(name: str) -> str:
 
 
 async def _write(lines: AsyncIterator[str], file: TextIO) -> int:
-    """Write as it is, but printable on a terminal, which must not obey what stands in a file."""
+    """Write the header and the rows; return the number of rows.
+
+    On a terminal control characters are written as escapes, because the terminal would obey them.
+    """
     number = 0
     async for text in lines:
         file.write(printable_lines(text) if file.isatty() else text)

@@ -14,7 +14,7 @@ from daybook.domain.money import format_units
 from daybook.settings import Settings
 
 _WIDEST = 1000
-"""Terminal columns, more than any table needs."""
+"""Number of terminal columns, larger than any table needs."""
 _COLUMNS = ("date", "type", "payment_method", "amount", "transactions")
 
 

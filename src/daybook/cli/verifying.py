@@ -43,7 +43,7 @@ async def verify(settings: Settings, files: Sequence[Path]) -> bool:
     """Compare files with the stores and print every difference; return True when there is none.
 
     Without `files`, compare the files of all sources that still exist. Raises SourceError for a file that does not
-    exist, StoreUnavailableError.
+    exist, StoreUnavailableError when a store is away.
     """
     paths = [path for file in files for path in locate(str(file))]
     waits = Waits()
@@ -73,7 +73,7 @@ async def verify(settings: Settings, files: Sequence[Path]) -> bool:
 
 
 async def _recount(source: Source, recorded: Mapping[int, str], show: Callable[..., None]) -> Recount:
-    """Recompute in a thread, which ends soon when this is cancelled."""
+    """Recompute a source's file in a thread. The thread ends soon after a cancellation."""
     is_wanted = True
 
     def on_bytes(done: int) -> None:

@@ -1,4 +1,4 @@
-"""What a command waits for: said on standard error, once for each reason."""
+"""Tells on standard error what a command waits for, once for each reason."""
 
 import asyncio
 import sys
@@ -18,18 +18,18 @@ _ANSWER_SECONDS = 1.0
 
 
 class Waits:
-    """The present reason to wait, and since when; told when it has lasted."""
+    """The present reason to wait, and its beginning. It is told once it has lasted 2 seconds."""
 
     def __init__(self) -> None:
         self._reason, self._told = "", ""
         self._since = 0.0
         self.shown = False
-        """Whether a display shows `text` itself."""
+        """True when a display shows `text` itself; `tell` writes nothing then."""
 
     def on(self, reason: str, since: float | None = None) -> None:
-        """Wait for something, which may go on since an earlier call; for nothing if it is empty.
+        """Note what the command waits for: the same reason goes on, an empty one ends the wait.
 
-        `since` is a time of `time.monotonic`; else a new reason begins now.
+        `since` is the time of `time.monotonic` at which a new reason began; None stands for now.
         """
         if reason != self._reason:
             self._reason, self._since = reason, time.monotonic() if since is None else since
@@ -38,7 +38,7 @@ class Waits:
 
     @property
     def text(self) -> str:
-        """A line for people; empty while nothing has lasted."""
+        """The line for people; empty until the reason has lasted 2 seconds."""
         seconds = time.monotonic() - self._since
         return f"waiting for {printable(self._reason)}, since {seconds:.0f} s" if self._lasts(seconds) else ""
 
@@ -46,7 +46,7 @@ class Waits:
         return bool(self._reason) and seconds >= _PATIENCE_SECONDS
 
     async def tell(self) -> None:
-        """Write the line whenever a reason has lasted; for ever."""
+        """Write the line of each reason that has lasted, once. Runs until it is cancelled."""
         while True:
             if not self.shown and self._reason != self._told and (text := self.text):
                 self._told = self._reason
@@ -57,7 +57,7 @@ class Waits:
 
 @asynccontextmanager
 async def telling(waits: Waits) -> AsyncIterator[None]:
-    """Tell inside what is waited for."""
+    """Tell the waits while the body runs."""
     task = asyncio.ensure_future(waits.tell())
     try:
         yield
@@ -66,14 +66,14 @@ async def telling(waits: Waits) -> AsyncIterator[None]:
 
 
 class Doctor:
-    """Asks the stores how they are; no question takes long."""
+    """Asks the stores whether they answer. A question takes about a second at most."""
 
     def __init__(self, stores: OpenStores) -> None:
         self._stores = stores
         self._checking: asyncio.Task[None] | None = None
 
     async def store_problem(self) -> str:
-        """Name the store that does not answer, and why; empty when both do."""
+        """Return the store that does not answer, and why, as text for people; empty when both answer."""
         try:
             await self._stores.probe.command("PING")
         except DaybookError as error:
@@ -83,7 +83,10 @@ class Doctor:
         return ""
 
     async def _archive_problem(self) -> str:
-        """Never cancels a check: one that hangs is looked at again next time, and no second one is begun."""
+        """Return why the archive does not answer; empty when it does.
+
+        A check that hangs is not cancelled: the next call waits for the same check and begins no second one.
+        """
         if self._checking is None:
             self._checking = asyncio.create_task(self._stores.archive.check())
         done, _ = await asyncio.wait([self._checking], timeout=_ANSWER_SECONDS)
@@ -102,7 +105,7 @@ class Doctor:
 
 @asynccontextmanager
 async def stores_to_read(settings: Settings, purpose: str, waits: Waits | None = None) -> AsyncIterator[OpenStores]:
-    """Open the stores for a command that only reads, and tell what it waits for meanwhile."""
+    """Open the stores for a command that only reads, and tell meanwhile what the command waits for."""
     waits = waits or Waits()
     async with telling(waits):
         waits.on(opening(settings))
@@ -116,7 +119,7 @@ async def stores_to_read(settings: Settings, purpose: str, waits: Waits | None =
 
 
 def opening(settings: Settings) -> str:
-    """Name what opening the stores may wait for."""
+    """Return the thing that the opening of the stores may wait for, as text for people."""
     return f"the embedded server of DataDir {settings.data_dir}"
 
 

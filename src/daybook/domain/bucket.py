@@ -66,7 +66,7 @@ class HeldBucket(NamedTuple):
     resident: bool = False
     """True when Redis holds the bucket."""
     closed: bool = False
-    """True when the bucket was evicted at least once: each further change is a restatement."""
+    """True when the bucket was archived and not resident, now or before: each further change is a restatement."""
 
 
 def add_transaction(sums: Sums, row: Transaction) -> None:

@@ -12,7 +12,7 @@ class Reject(msgspec.Struct, frozen=True):
     source: str
     """Id of the source."""
     line: int
-    """Line number in the file, from 1; for the source `queue`, number of the transaction, from 1."""
+    """Line number in the file, from 1; for the source `queue`, number of the row, from 1."""
     raw: str
     """The row's text, at most `RAW_LIMIT` characters. Bytes that are not UTF-8 appear as `\\xNN`."""
     reason: str
@@ -53,12 +53,15 @@ _COMPUTED = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 def protected(cell: str) -> str:
-    """Return the cell with an apostrophe before what a spreadsheet may compute, or before such an apostrophe."""
+    """Return the cell with an apostrophe before it when a spreadsheet may compute it, else unchanged.
+
+    That is a cell that begins, after any apostrophes, with `=`, `+`, `-`, `@`, a tab, a carriage return or a line feed.
+    """
     return f"'{cell}" if _COMPUTED.match(cell) else cell
 
 
 def unprotected(cell: str) -> str:
-    """Return what `protected` was given."""
+    """Return the cell from which `protected` made `cell`."""
     return cell[1:] if cell.startswith("'") and _COMPUTED.match(cell) else cell
 
 

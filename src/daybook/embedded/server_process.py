@@ -1,4 +1,4 @@
-"""One running server: how it is asked, waited for, and ended."""
+"""One running server: asks it, waits for it, ends it."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     pid: int
     folder: Path
     loading: bool
-    """It reads its append-only file; commands on data are refused until it has."""
+    """True while the server reads its append-only file; it refuses commands on data until it has read it."""
 
 
 class ServerProcess:
@@ -38,11 +38,11 @@ class ServerProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """Of a child that ended, negative for a signal; nobody tells that of a stranger's."""
+        """Exit code of a child that ended, negative for a signal; None for other processes."""
         return self._child.returncode if self._child else None
 
     def is_alive(self) -> bool:
-        """False as soon as it has ended; no zombie of ours is left then."""
+        """Return False as soon as the process has ended; no zombie child of this process is left then."""
         if self._child:
             return self._child.poll() is None
         if not self.process.is_running():
@@ -54,13 +54,13 @@ class ServerProcess:
         return False
 
     async def wait(self) -> int | None:
-        """Returns its exit code when it has ended, for whatever reason."""
+        """Wait until the process has ended, for whatever reason; return its exit code, None when that is unknown."""
         while self.is_alive():  # noqa: ASYNC110 - nothing announces the end of a process that is not our child
             await asyncio.sleep(_WATCH_SECONDS)
         return self.exit_code
 
     async def ask(self, timeout_seconds: float) -> Answer | None:
-        """None when whoever holds the socket does not answer in time, or nobody does."""
+        """Ask the server at the socket about itself; return None when no server answers there in time."""
         redis = RedisConnection.to(unix_socket=str(self.socket), timeout_seconds=timeout_seconds)
         try:
             info = await redis.command("INFO", "server", "persistence")
@@ -72,7 +72,10 @@ class ServerProcess:
         return Answer(int(info["process_id"]), Path(os.fsdecode(folder[1])), bool(info["loading"]))
 
     async def shut_down(self, timeout_seconds: float) -> None:
-        """Ends it by SHUTDOWN, which syncs the append-only file first; by `terminate` after that time."""
+        """End the server by SHUTDOWN, which syncs the append-only file first; by `terminate` when that takes too long.
+
+        `timeout_seconds` bounds the command; half a second more is left for the exit.
+        """
         redis = RedisConnection.to(unix_socket=str(self.socket), timeout_seconds=timeout_seconds)
         try:
             with suppress(StoreUnavailableError, ResponseError):
@@ -83,9 +86,9 @@ class ServerProcess:
             await self.terminate()
 
     async def terminate(self) -> None:
-        """Ends it by SIGTERM (which shuts down as SHUTDOWN does), then by SIGKILL.
+        """End the server by SIGTERM, on which it shuts down as by SHUTDOWN; 2 seconds later by SIGKILL.
 
-        A stopped process takes SIGTERM once it is continued. Raises DaybookError if it outlives all of that.
+        A stopped process takes SIGTERM once it is continued. Raises DaybookError when the server cannot be ended.
         """
         for numbers in ((signal.SIGTERM, signal.SIGCONT), (signal.SIGKILL,)):
             self._signal(*numbers)
@@ -94,7 +97,7 @@ class ServerProcess:
         raise DaybookError(f"the embedded server (pid {self.process.pid}) cannot be ended")
 
     def _reap(self) -> None:
-        """Removes its zombie if it became our child when its parent died."""
+        """Remove its zombie if it became a child of this process when its parent died."""
         with suppress(ChildProcessError):
             os.waitpid(self.process.pid, os.WNOHANG)
 

@@ -1,8 +1,8 @@
-"""The embedded server: a real Valkey (or Redis) under the data directory, one at most, whatever was killed.
+"""The embedded server: a real Valkey (or Redis) under the data directory; at most one runs, whatever was killed.
 
-A server outlives a service that is killed: it is found by its command line, which names its folder and stays
-as it was started, and is taken over, or ended if it does not answer. `server.json` tells other commands which
-process the running one is; its command line tells whether it still is.
+A server outlives a service that is killed. The next start finds it by its command line, which names its folder and
+never changes. It takes the server over, or ends it if it does not answer. `server.json` names the running server's
+process for other commands; the command line of that process tells whether it still is that server.
 """
 
 import asyncio
@@ -45,8 +45,8 @@ _LOG_PREFIX = re.compile(r"^\d+:\w .{1,40}? [.*#-] ")
 class EmbeddedValkey:
     """The server whose data are in `<data_dir>/valkey/`. The caller holds the directory's DataDirLock.
 
-    It listens on a Unix socket alone, writes an append-only file synced at every write, evicts nothing, and is
-    out of reach of the terminal's Ctrl-C. As a context manager it starts and stops.
+    The server listens only on a Unix socket, syncs its append-only file at every write, and evicts nothing. The
+    terminal's Ctrl-C does not reach it. As a context manager this object starts and stops it.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class EmbeddedValkey:
         options: Sequence[str] = (),
         find_binary: Callable[[], Path] = find_server_binary,
     ) -> None:
-        """`answer_seconds` is how long a server may take to answer; `options` follow its other arguments."""
+        """Take `answer_seconds`, the longest time for an answer; `options` follow the server's other arguments."""
         self._folder = data_dir.resolve() / _FOLDER
         self._answer_seconds = answer_seconds
         self._options = options
@@ -65,7 +65,7 @@ class EmbeddedValkey:
         self._server: ServerProcess | None = None
         self._socket: Path | None = None
         self.taken_over = False
-        """Whether the last start found a server that an earlier service had left behind."""
+        """True when the last start took over a server that an earlier service had left."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -82,7 +82,7 @@ class EmbeddedValkey:
 
     @property
     def socket(self) -> Path:
-        """Where it listens; the same after a further start of this object, until stop()."""
+        """The socket on which it listens; a further start of this object keeps it, until `stop`."""
         return self._running.socket
 
     @property
@@ -95,11 +95,11 @@ class EmbeddedValkey:
         return self._server
 
     async def start(self) -> None:
-        """Returns when the server answers and has loaded its data, however long that takes.
+        """Start the server; return when it answers and has loaded its data, however long that takes.
 
-        Does nothing while one runs; may be called again after it ended. Raises ConfigurationError when there
-        is no server program, when the folder cannot be written, and with the server's last words when it ends
-        or falls silent. When it fails or is cancelled, no server is left.
+        Does nothing while a server runs; may be called again after it ended. Raises ConfigurationError when there is
+        no server program or the folder cannot be written. Raises it with the server's last log lines when the server
+        ends or does not answer for a minute. When it fails or is cancelled, no server is left.
         """
         if self._server is not None and self._server.is_alive():
             return
@@ -120,9 +120,9 @@ class EmbeddedValkey:
             raise
 
     async def stop(self, shutdown_seconds: float = _SHUTDOWN_SECONDS) -> None:
-        """Ends the server by SHUTDOWN, its data on disk; by force some seconds after the given ones.
+        """End the server by SHUTDOWN, which syncs its data to disk; by signals when that takes `shutdown_seconds`.
 
-        Harmless when none runs. If it is cancelled, call it again, or a later start takes over what is left.
+        Does nothing when no server runs. If it is cancelled, call it again; else a later start takes the server over.
         """
         await self._end(shutdown_seconds)
         if self._socket is not None:
@@ -130,9 +130,9 @@ class EmbeddedValkey:
             self._socket = None
 
     async def watch(self) -> int | None:
-        """Returns when the server has ended, by stop() or by itself, so that a supervisor can start it again.
+        """Wait until the server has ended, by `stop` or by itself, so that a supervisor can start it again.
 
-        The answer is its exit code, negative for a signal, or None when nobody knows it (taken over).
+        Returns its exit code, negative for a signal; None for a server that was taken over.
         """
         return await self._running.wait()
 
@@ -143,7 +143,7 @@ class EmbeddedValkey:
         (self._folder / _RECORD).unlink(missing_ok=True)
 
     async def _take_over(self) -> ServerProcess | None:
-        """The server of this folder that answers; any other of this folder is ended."""
+        """Return the server of this folder that answers, None without one; end every other server of this folder."""
         kept = None
         for server in _find_servers(self._folder):
             answer = None if kept else await server.ask(self._answer_seconds)
@@ -180,7 +180,7 @@ class EmbeddedValkey:
             )
 
     def _tidy(self) -> None:
-        """Removes what killed servers left: unfinished rewrites of the data, the folder of a socket."""
+        """Remove what killed servers left: unfinished rewrites of the data, the folder of a socket."""
         for unfinished in self._folder.glob("temp-rewriteaof-*.aof"):
             unfinished.unlink(missing_ok=True)
         record = _read_record(self._folder)
@@ -218,7 +218,7 @@ class EmbeddedValkey:
 
 
 def find_running(data_dir: Path) -> Path | None:
-    """The socket of the embedded server that runs on this data directory; any process may ask."""
+    """Return the socket of the embedded server that runs on this data directory; None without one. For any process."""
     folder = data_dir.resolve() / _FOLDER
     record = _read_record(folder)
     server = _server_of(folder, record.pid) if record else None
@@ -226,7 +226,7 @@ def find_running(data_dir: Path) -> Path | None:
 
 
 def server_arguments(folder: Path, place: Path) -> list[str]:
-    """The words after the program's name. `_socket_named_in` knows a server by the first six."""
+    """Return the words of the command line after the program. `_socket_named_in` knows a server by the first six."""
     return [
         *("--dir", str(folder), "--unixsocket", str(place), "--port", "0"),
         *("--unixsocketperm", "700", "--protected-mode", "yes"),
@@ -241,7 +241,7 @@ def _find_servers(folder: Path) -> list[ServerProcess]:
 
 
 def _server_of(folder: Path, pid: int) -> ServerProcess | None:
-    """None unless that process is a server of this folder and this user may see that."""
+    """Return the server with that process id; None when it is no server of this folder or this user may not see it."""
     try:
         process = psutil.Process(pid)
         place = _socket_named_in(process.cmdline(), folder)
@@ -251,7 +251,10 @@ def _server_of(folder: Path, pid: int) -> ServerProcess | None:
 
 
 def _socket_named_in(words: list[str], folder: Path) -> Path | None:
-    """None unless it is the command line of a server of this folder. A zombie has none."""
+    """Return the socket that the command line of a server of this folder names; None for any other command line.
+
+    A zombie has no command line.
+    """
     start = words.index("--dir") if "--dir" in words else len(words)
     match words[start : start + 6]:
         case [_, directory, "--unixsocket", place, "--port", "0"] if directory == str(folder):
@@ -265,7 +268,7 @@ class _Record(NamedTuple):
 
 
 def _read_record(folder: Path) -> _Record | None:
-    """None when there is none that can be read."""
+    """Return the content of `server.json`; None when it cannot be read."""
     try:
         record = json.loads((folder / _RECORD).read_text())
         return _Record(int(record["pid"]), Path(record["socket"]))
@@ -274,7 +277,10 @@ def _read_record(folder: Path) -> _Record | None:
 
 
 def _choose_socket(folder: Path) -> Path:
-    """In the folder; in a new private one when that cannot be: over 107 bytes, some file systems."""
+    """Return a path for the socket: in the folder if a socket can be bound there, else in a new private folder.
+
+    A path of more than 107 bytes cannot be bound, and some file systems hold no sockets.
+    """
     place = folder / _SOCKET
     place.unlink(missing_ok=True)
     if _can_bind(place):

@@ -1,4 +1,4 @@
-"""Files of corrections: a rejected row is corrected once, by the first row that names it, in whichever file."""
+"""Files of corrections: a rejected row is corrected once, by the first row of any file that names it."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -42,8 +42,8 @@ class Correcting:
         Each row that counts gets sums of its own. If its bucket then has no room for it, its line is still known,
         even when the file is gone.
 
-        Raises StoreUnavailableError when a store does not answer. Raises RecoveringError, one of its kind, while a
-        row names a reject that is not archived yet, or a correction that has no room is not archived yet.
+        Raises StoreUnavailableError when a store does not answer. Raises RecoveringError, a kind of it, while the
+        archive does not hold a reject that a row names, or the reject of an earlier, refused correction of that row.
         """
         line, rows = lines_before, []
         for record in records:
@@ -61,7 +61,9 @@ class Correcting:
         wanted = {RejectedRow(row.correction.source, row.correction.line) for row in rows if row.correction}
         waiting, archived = await rejected_among(wanted, self._stores)
         for row in sorted(waiting - archived):
-            raise RecoveringError(f"line {row.line} of source {row.source} is not archived as rejected yet")
+            raise RecoveringError(
+                f"waiting for the next dump: the reject of line {row.line} of source {row.source} is not archived yet"
+            )
         problems = {row: f"source {row.source} has no rejected row in line {row.line}" for row in wanted - archived}
         for row in archived:
             source = await self._stores.sources.get(row.source)
@@ -87,11 +89,13 @@ class Correcting:
     async def _void(self, corrections: set[Correction]) -> set[Correction]:
         """Return which corrections count nowhere, so that others may replace them.
 
-        Raises RecoveringError while a correction had no room and the archive does not know yet.
+        Raises RecoveringError while the archive does not hold the reject of a refused correction.
         """
         void = await void_among(corrections, self._stores)
         if void.so_far:
-            raise RecoveringError("a correction that had no room is not archived yet")
+            raise RecoveringError(
+                "waiting for the next dump: an earlier correction of this row was refused (MaxMethodsPerBucket)"
+            )
         return void.for_ever
 
 

@@ -117,7 +117,7 @@ class SummingPool:
         if await asyncio.to_thread(worker.wait_until_ready):
             self._idle.put_nowait(worker)
         elif self._wanted:
-            await self._bury(worker, "it did not start")
+            await self._bury(worker, "a summing worker did not start", "it ended before it was ready")
 
     async def sum_block(
         self, block: bytes, layout: Layout, source: str, limits: Limits, stopped: threading.Event
@@ -130,7 +130,7 @@ class SummingPool:
                 try:
                     return await self._ask(worker, Task(next(_numbers), block, layout, source, limits))
                 except WorkerError as error:
-                    await self._bury(worker, str(error))
+                    await self._bury(worker, "a summing worker died; this process sums its block", str(error))
             else:
                 self._idle.put_nowait(None)
         return await asyncio.to_thread(sum_rows_within, block, layout, source, limits, stopped)
@@ -141,14 +141,14 @@ class SummingPool:
         asking.add_done_callback(lambda done: None if _failed(done) else self._idle.put_nowait(worker))
         return await asyncio.shield(asking)
 
-    async def _bury(self, worker: SummingWorker, reason: str) -> None:
-        """Remove a dead worker and start another one, unless too many have died."""
+    async def _bury(self, worker: SummingWorker, event: str, reason: str) -> None:
+        """Remove a dead worker, log `event`, and start another worker, unless too many have died."""
         self._workers.discard(worker)
         await asyncio.to_thread(worker.kill)
         if not self._wanted:
             return
         self._deaths += 1
-        log.warning("a summing worker died; this process sums its block", reason=reason, deaths=self._deaths)
+        log.warning(event, reason=reason, deaths=self._deaths)
         if self._deaths < _MOST_DEATHS:
             self.start()
         else:

@@ -39,7 +39,9 @@ class Applied:
     batch_bytes: int = 0
     """Bytes of the importer's batches among the elements."""
     gap: bool = False
-    """The next element is a batch that does not continue its source: the one before it left the queue otherwise."""
+    """True when the next element is a batch that does not begin at its source's ledger: a batch before it left the
+    queue without a commit.
+    """
     unknown_sources: set[str] = field(default_factory=set)
     """Sources whose ledgers are needed first. While there are any, ignore the other fields."""
 
@@ -60,7 +62,7 @@ class ElementReader:
         self._cells = self._transactions = 0
 
     def apply(self, elements: Sequence[Element]) -> Applied:
-        """Return the outcome of the first elements, of at least one."""
+        """Return the outcome of the first elements: of at least one, unless the first is a batch after a gap."""
         self._read(elements)
         by_source = {source: joined(parts) for source, parts in self._parts.items()}
         whole = joined(list(by_source.values())) if len(by_source) > 1 else next(iter(by_source.values()), empty())

@@ -21,7 +21,9 @@ log = structlog.get_logger("lane")
 
 
 _LOSSES_TOLERATED, _LOSS_SECONDS, _LOSSES_KEPT = 2, 60.0, 100
-"""So many losses of batches within the time are more than a single accident."""
+"""`Lane.problem` names the losses of batches once there were this many within this many seconds. The last one bounds
+how many are remembered.
+"""
 
 
 class LaneSettings(NamedTuple):

@@ -1,4 +1,4 @@
-"""The watch over the queue: a batch that left it without a commit is found, and its rows are queued anew."""
+"""Watches the queue: finds batches that left it without a commit, and has their rows queued again."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,11 @@ _LOOK_SECONDS = 2.0
 
 
 class LostBatches:
-    """Compares the queue with the checkpoints. Used by the one consumer of a lane.
+    """Compares the queue with the checkpoints. The one consumer of a lane uses it.
 
-    The queue is first in, first out: once the consumer has trimmed all elements that were there at one moment, every
-    ledger is at least where its checkpoint was then. A ledger that is not shows that a batch left without a commit:
-    another program took it.
+    The queue is first in, first out. Once the consumer has trimmed all elements that were there at one moment, every
+    ledger is at least where its checkpoint was then. A ledger before that place shows that a batch left the queue
+    without a commit: another program took it.
     """
 
     def __init__(
@@ -27,15 +27,15 @@ class LostBatches:
         self._stores, self._token, self._on_loss, self._clock = stores, token, on_loss, clock
         self._mark: Waiting | None = None
         self._left = 0
-        """Elements of the mark that are not trimmed yet."""
+        """Number of elements of the mark that are not trimmed yet."""
         self._next_look = 0.0
 
     def trimmed(self, elements: int) -> None:
-        """Note that the consumer trimmed so many elements."""
+        """Note that the consumer trimmed `elements` elements."""
         self._left -= elements
 
     async def look(self, *, idle: bool) -> None:
-        """Find lost batches, at most every two seconds; `idle`: the queue was empty just now."""
+        """Look for lost batches, with a new mark at most every two seconds. `idle`: the queue was empty just now."""
         if self._mark is not None and self._left <= 0 and not idle:
             mark, self._mark = self._mark, None
             await self._judge(mark)
@@ -60,7 +60,7 @@ class LostBatches:
                 return
 
     async def read_again(self) -> int:
-        """Queue the rows of lost batches anew; return how many batches it dropped for that."""
+        """Have the rows of lost batches queued again; return how many batches were dropped from the queue for that."""
         self._mark = None
         found = await self._stores.requeue.read_again(self._token)
         if found.sources:

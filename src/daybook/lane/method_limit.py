@@ -74,7 +74,7 @@ class MethodLimit:
     def __init__(self, full: dict[Bucket, set[str]], limit: int) -> None:
         """Take `full` from `full_buckets`; methods that still have room are added to it."""
         self._full, self._limit = full, limit
-        self._reason = f"its day already has {limit} payment methods (MaxMethodsPerBucket)"
+        self._reason = f"its day and type already have {limit} payment methods (MaxMethodsPerBucket)"
 
     def of_queue(self, elements: Iterable[bytes], first_row: int) -> RefusedRows:
         """Return the refused rows of JSON elements. `first_row` is the number of rows of the queue before them."""

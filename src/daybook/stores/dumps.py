@@ -46,9 +46,9 @@ class Dumps:
     async def snapshot(self, token: str, last_number: int | None = None) -> Snapshot | None:
         """Take a snapshot of everything that the archive does not hold yet; return None when there is nothing.
 
-        Also raises LaneLostError when the number of Redis' last snapshot is not `last_number`, because Redis was set
-        back then (None: any number will do), and DamagedBucketError, which names the bucket; the snapshot has taken
-        its number then.
+        Rejects of rows after their source's ledger wait for a later snapshot. `last_number` is the number that Redis'
+        last snapshot must have; None stands for any number. Raises LaneLostError when it has another one, because
+        Redis was set back. Raises DamagedBucketError, which names the bucket; the snapshot's number is used up then.
         """
         answer = await self._redis.run(
             "snapshot",

@@ -90,7 +90,8 @@ class MongoReading:
     async def _inserted(self, wanted: Sequence[Correction]) -> dict[tuple[str, int], Correction]:
         """Insert corrections of rows that have none; return the standing ones by source and line.
 
-        A row is missing when the void correction that kept its own one out was deleted before the read.
+        A row is missing from the answer when another importer deleted the void correction that stood for it between the
+        insert and the read.
         """
         with translated():
             documents = [schema.correction_document(each) for each in wanted]

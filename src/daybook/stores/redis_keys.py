@@ -12,9 +12,10 @@ PREFIXES = {"totals_prefix": TOTALS_PREFIX, "counts_prefix": COUNTS_PREFIX, "sou
 LANE = "daybook:lane"
 """Hash: owner, epoch, sequence of the last commit."""
 LANE_LEASE = "daybook:lease:lane"
+"""String: token of the lane's owner; expires."""
 STATE = "daybook:state"
-"""Hash: archive, snapshot, settled, restored, registry (version of the list of sources), queued_bytes, record_bytes.
-It is absent while Redis is not restored.
+"""Hash: archive, snapshot, settled, restored, registry (version of the list of sources), queue (key of the queue),
+queued_bytes, record_bytes. It is absent while Redis is not restored.
 """
 VERSIONS = "daybook:versions"
 """Hash: bucket → version; a bucket is resident exactly when it has a field here."""
@@ -58,14 +59,23 @@ def counts(bucket: Bucket) -> str:
 
 
 def source(source_id: str) -> str:
+    """Return the key of a source.
+
+    Hash: id, path, head, size, columns; checkpoint and ledger (byte offsets); read and applied (the positions at these
+    offsets, as JSON); refused (JSON), rereads, untouched (stat as JSON, or empty), problem; order and revision, which
+    the scripts count. The source `queue` has only id, checkpoint, ledger, read, applied, refused and revision until a
+    restore writes all fields.
+    """
     return SOURCE_PREFIX + source_id
 
 
 def source_lease(source_id: str) -> str:
+    """Return the key of a source's lease. String: token of the importer that owns it; expires."""
     return f"daybook:lease:{source_id}"
 
 
 def source_holder(source_id: str) -> str:
+    """Return the key that names the last owner of a source's lease. Hash: owner, epoch."""
     return f"daybook:holder:{source_id}"
 
 

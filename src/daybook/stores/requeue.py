@@ -1,4 +1,4 @@
-"""Batches that left the queue without a commit, and their rows queued anew."""
+"""Finds batches that left the queue without a commit, and has their rows queued again."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class Waiting(NamedTuple):
 
     elements: int
     checkpoints: dict[str, int]
-    """By source: the byte offset up to which its rows are among the elements, where some are."""
+    """Checkpoints as byte offsets, by source, for the sources with rows among the elements."""
 
 
 class ReadAgain(NamedTuple):
@@ -33,14 +33,14 @@ class Requeue:
         self._redis, self._queue_key = redis, queue_key
 
     async def former_queue(self) -> str:
-        """Return the key that the queue had when the lane was last taken; the present one when it is new."""
+        """Return the queue's key at the last start of the lane; note and return the present key when there is none."""
         command = self._redis.command
         await command("HSETNX", redis_keys.STATE, "queue", self._queue_key)
         found: bytes = await command("HGET", redis_keys.STATE, "queue")
         return found.decode()
 
     async def queued_bytes(self) -> int:
-        """Return the bytes of the batches that are queued, as the scripts have counted them."""
+        """Return the bytes of the batches in the queue, as the scripts count them."""
         return int(await self._redis.command("HGET", redis_keys.STATE, "queued_bytes") or 0)
 
     async def waiting(self) -> Waiting:
@@ -53,8 +53,9 @@ class Requeue:
     async def read_again(self, token: str, former_queue: str | None = None) -> ReadAgain:
         """Drop all queued batches and set every checkpoint back to its ledger, in one step.
 
-        Each importer finds its checkpoint elsewhere and reads its file on from there; nothing counts twice, because
-        the fence compares the ledger. Raises LaneLostError.
+        Each importer finds that its checkpoint moved and reads its file on from there. Nothing counts twice, because
+        the fence compares the ledgers. Elements of other producers stay; those under the key `former_queue` move to
+        the present queue. Raises LaneLostError when another owner took the lane or Redis is not restored.
         """
         answer = await self._redis.run(
             "read_again",

@@ -1,7 +1,7 @@
-"""The file of the SQLite archive: created for its owner only, and missed when its name no longer leads to it.
+"""The file of the SQLite archive. A new file is for its owner only; a name that no longer leads to it is noticed.
 
 A connection goes on with a file that was deleted, moved or replaced, and all that it writes may be lost. SQLite does
-not notice that in WAL mode, so the file's identity is looked at before and after each use.
+not notice that in WAL mode, so the file's identity is checked before and after each use.
 """
 
 import os
@@ -14,7 +14,7 @@ from daybook.errors import StoreUnavailableError
 
 _BUSY_SECONDS = 5.0
 _BESIDE = ("-wal", "-shm")
-"""The names of SQLite's files beside the archive end so."""
+"""Endings of the names of SQLite's files beside the archive."""
 _INTO_THE_FILE = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
@@ -24,17 +24,17 @@ class _Identity(NamedTuple):
 
 
 class SqliteFile:
-    """The one connection to a file. Not for two threads at a time. Methods raise what sqlite3 raises."""
+    """The one connection to a file. At most one thread may use it at a time. Methods raise what sqlite3 raises."""
 
     def __init__(self, path: Path, schema: str) -> None:
-        """`schema`: SQL that creates what is missing."""
+        """Take `schema`: SQL that creates what is missing. Opens nothing yet."""
         self._path, self._schema = path, schema
         self._connection: sqlite3.Connection | None = None
         self._opened: _Identity | None = None
         self._beside: dict[Path, _Identity] = {}
 
     def connection(self) -> sqlite3.Connection:
-        """Return the connection, made at the first call. Raises StoreUnavailableError as `check` does."""
+        """Return the connection; the first call makes it. Raises StoreUnavailableError as `check` does."""
         if self._connection is not None:
             self.check()
             if any(_identity(path) != identity for path, identity in self._beside.items()):
@@ -46,8 +46,8 @@ class SqliteFile:
     def check(self) -> None:
         """Raise StoreUnavailableError unless the name leads to the file that is open.
 
-        The log goes into the open file first. Wherever that file is now, it is complete without its log, and the log
-        that stays behind is empty: SQLite would take it for that of any file that comes under the name.
+        Before it raises, it writes the log into the open file. That file is then complete without its log, wherever it
+        is now, and the log under the old name is empty: SQLite would apply it to any other file of that name.
         """
         found = _identity(self._path)
         if self._connection is None or found == self._opened:
@@ -83,7 +83,10 @@ class SqliteFile:
         return connection
 
     def _end_with_the_log(self, connection: sqlite3.Connection) -> None:
-        """Close a connection whose log was deleted: what is in the log goes into the archive first."""
+        """Write the deleted log into the archive, then close the connection.
+
+        Raises StoreUnavailableError while another program reads the archive.
+        """
         busy, *_ = connection.execute(_INTO_THE_FILE).fetchone()
         if busy:
             raise StoreUnavailableError(f"SQLite archive {self._path} lost its log while another program reads it")
@@ -91,7 +94,7 @@ class SqliteFile:
 
 
 def _identity(path: Path) -> _Identity | None:
-    """Return None when there is no such file, or none that can be seen."""
+    """Return the file's identity; None when there is no such file or this process may not see it."""
     try:
         found = path.stat()
     except OSError:
