@@ -30,6 +30,7 @@ from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 _BLOCKS_IN_MEMORY = 4
 _REJECTS_PER_BATCH = 1000
 _REDIS_TIMEOUT_SECONDS = 10.0
+_CONNECTIONS_BESIDE_FILES = 64
 
 
 @dataclass(kw_only=True)
@@ -65,6 +66,7 @@ async def open_stores(settings: Settings, purpose: str, *, share: bool = False) 
             username=settings.redis_username,
             password=settings.redis_password.get_secret_value() if settings.redis_password else None,
             timeout_seconds=_REDIS_TIMEOUT_SECONDS + settings.queue_wait_seconds,
+            max_connections=settings.max_open_files + _CONNECTIONS_BESIDE_FILES,
         )
         stack.push_async_callback(redis.close)
         archive = _archive(settings)
@@ -105,6 +107,7 @@ async def importing(settings: Settings, stores: OpenStores, *, complete: bool = 
         lease_seconds=settings.lease_seconds,
         alone=stores.alone,
         complete=complete,
+        max_open=settings.max_open_files,
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
     async with SummingPool() as pool:
@@ -145,6 +148,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
 
         def worker_problems() -> dict[str, str]:
             found = {f"task {name}": reason for name, reason in supervisor.down.items()}
+            found |= {f"import {path}": reason for path, reason in imports.failures().items()}
             if lane.waiting_for:
                 found["lane"] = lane.waiting_for
             if lane.problem:

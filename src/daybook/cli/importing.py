@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from daybook import lifespan, logs
 from daybook.domain.source import Source
 from daybook.errors import StoreUnavailableError
+from daybook.importing.import_manager import ImportManager
 from daybook.importing.importer import BLOCK_BYTES, Importer
 from daybook.runtime.stop import StopToken
 from daybook.runtime.supervisor import Supervisor
@@ -46,11 +47,11 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
     ):
         if sum(path.stat().st_size for path in paths) > BLOCK_BYTES:
             context.pool.start()
-        importers = {path: Importer(path, context) for path in paths}
+        manager = ImportManager(None, context, interrupted=False)
+        importers = {path: manager.add(path) for path in paths}
         if stores.alone or not settings.embedded_redis:
             supervisor.start("lane", lifespan.make_lane(settings, stores).run)
-        for path, importer in importers.items():
-            supervisor.start(f"import {path}", importer.run)
+        supervisor.start("importer", manager.run)
         finished = await _show(importers, stores, stop)
         await supervisor.shut_down(settings.graceful_shutdown_seconds)
         if supervisor.fatal is not None:

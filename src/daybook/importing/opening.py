@@ -10,7 +10,7 @@ import structlog
 
 from daybook.domain.source import Source, Stat
 from daybook.failpoints import hit
-from daybook.sources.identity import Identity, identify
+from daybook.sources.identity import Identity, head_of, identify
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
 from daybook.stores.source_registry import SourceRegistry
@@ -34,10 +34,13 @@ async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) ->
     The caller closes the reader. Raises SourceError when the file cannot be imported as it is.
     """
     while True:
-        known = await sources.known()
+        head = await asyncio.to_thread(head_of, path)
+        known = await sources.near(str(path), head)
         identity = await asyncio.to_thread(identify, path, known.sources)
         hit("file.identified")
         source = identity.source
+        if identity.head != head and not (source and source.path == str(path) and source.untouched == identity.stat):
+            continue
         if source is not None and source.path != str(path):
             if not identity.moved:
                 return Found(identity.stat, source)
@@ -46,7 +49,7 @@ async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) ->
             continue
         if identity.waits:
             return Found(identity.stat)
-        if source is not None and source.untouched == identity.stat and source.read.offset >= source.size:
+        if source is not None and is_read(source, identity.stat):
             return Found(identity.stat, source)
         found = await asyncio.to_thread(_open, path, identity, complete)
         hit("file.opened")
@@ -64,6 +67,11 @@ async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) ->
             await _note_replaced(identity, sources)
             return found._replace(source=new)
         return found
+
+
+def is_read(source: Source, stat: Stat) -> bool:
+    """Return whether the source's own file, which has this stat now, is read to its end."""
+    return source.untouched == stat and source.read.offset >= source.size
 
 
 def _open(path: Path, identity: Identity, complete: bool) -> Found:

@@ -30,6 +30,8 @@ class Piece(NamedTuple):
     """SHA-256 of the source's content before the piece's end, in hex."""
     pause_seconds: float = 0.0
     """Seconds to wait after the piece is queued."""
+    cut_pauses: bool = False
+    """Whether a row of the piece asks for a longer pause than there is."""
 
 
 class Pieces(NamedTuple):
@@ -152,7 +154,7 @@ class Pieces(NamedTuple):
                 *first, last = await self.sum_block(part, threading.Event())
                 for piece in first:
                     yield piece
-                yield last._replace(pause_seconds=due.pause_seconds)
+                yield last._replace(pause_seconds=due.pause_seconds, cut_pauses=due.cut_pauses)
 
 
 def _pieces(data: bytes, hash_before: "hashlib._Hash", sums: list[RowSums]) -> list[Piece]:

@@ -29,6 +29,15 @@ class Identity(NamedTuple):
     """The source that this path named so far, when the file is another one by now."""
 
 
+def head_of(path: Path) -> bytes:
+    """Return the first bytes of a file's content, at most `HEAD_BYTES`. Blocks. Raises SourceError."""
+    content = ContentFile(path)
+    try:
+        return content.read_at(0, HEAD_BYTES)
+    finally:
+        content.close()
+
+
 def identify(path: Path, known: Sequence[Source]) -> Identity:
     """Compare a file with all known sources. Blocks; reads the file up to the farthest checkpoint.
 
