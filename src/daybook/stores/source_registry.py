@@ -53,32 +53,37 @@ class SourceRegistry:
         """The list's version that the index holds; None: none yet."""
 
     async def known(self) -> KnownSources:
-        """Return all files' sources and the version of the list, read together.
+        """Return all files' sources, at least those of the version that is returned with them.
 
         Raises RecoveringError while Redis' state is not restored.
         """
-        steady = await read_steadily(self.version, self._sources)
-        if self._indexed != steady.mark:
-            self._index, self._indexed = SourceIndex(), steady.mark
-            for source in steady.value:
+        steady = await read_steadily(self._restored, self._versioned_sources)
+        version, sources = steady.value
+        if self._indexed != version:
+            self._index, self._indexed = SourceIndex(), version
+            for source in sources:
                 self._index.put(source.id, source.path, source.head)
-        return KnownSources(steady.mark, sorted(steady.value, key=lambda source: source.order))
+        return KnownSources(version, sorted(sources, key=lambda source: source.order))
+
+    async def _restored(self) -> bytes:
+        return (await self.version()).restored
+
+    async def _versioned_sources(self) -> tuple[Version, list[Source]]:
+        return await self.version(), await self._read(await self._ids())
 
     async def near(self, path: str, head: bytes) -> KnownSources:
         """Return the sources that a file at `path` that begins with `head` can be, as they are now.
 
-        The list may have changed meanwhile when none is returned: `register` finds out.
+        When there is none, the list may have changed long since: `register` finds out.
         Raises RecoveringError while Redis' state is not restored.
         """
-        while True:
-            version = self._indexed or await self._catch_up()
-            ids = self._index.near(path, head)
-            if not ids:
-                return KnownSources(version, [])
-            sources = await self._read(ids)
-            if await self.version() == version:
-                return KnownSources(version, sorted(sources, key=lambda source: source.order))
-            await self._catch_up()
+        version = self._indexed or await self._catch_up()
+        ids, sources = set[str](), list[Source]()
+        while (found := self._index.near(path, head)) != ids:
+            ids, sources = found, await self._read(found)
+            if await self.version() != version:
+                version = await self._catch_up()
+        return KnownSources(version, sorted(sources, key=lambda source: source.order))
 
     def path_of(self, source_id: str) -> str | None:
         """Return the path of a source as of the last look at the list; None when it was not known then."""
@@ -118,9 +123,6 @@ class SourceRegistry:
     async def _ids(self) -> list[str]:
         return [each.decode() for each in await self._redis.command("SMEMBERS", redis_keys.SOURCES)]
 
-    async def _sources(self) -> list[Source]:
-        return await self._read(await self._ids())
-
     async def _read(self, ids: Iterable[str]) -> list[Source]:
         answers = await self._redis.pipeline([("HGETALL", redis_keys.source(each)) for each in ids])
         return [_from_hash(fields) for fields in answers if fields]
@@ -138,8 +140,8 @@ class SourceRegistry:
         """Bring the index to the list's present version: by what has changed since, or by all of it."""
         async with self._catching_up:
             before, index = self._indexed, self._index
-            steady = await read_steadily(self.version, lambda: self._changed_since(before))
-            changed = steady.value
+            now = await self.version()
+            changed = await self._changes(before, now)
             if changed is None:
                 index, changed = SourceIndex(), await self._ids()
             fields = ("path", "head")
@@ -147,12 +149,11 @@ class SourceRegistry:
             for each, (path, head) in zip(changed, held, strict=True):
                 if path:
                     index.put(each, os.fsdecode(path), head or b"")
-            self._index, self._indexed = index, steady.mark
-            return steady.mark
+            self._index, self._indexed = index, now
+            return now
 
-    async def _changed_since(self, version: Version | None) -> list[str] | None:
-        """Return the sources of all later changes; None when they are not all on record, or the list was set back."""
-        now = await self.version()
+    async def _changes(self, version: Version | None, now: Version) -> list[str] | None:
+        """Return the sources of all changes between; None when they are not all on record, or the list was set back."""
         if version is None or now.restored != version.restored or now.number < version.number:
             return None
         ids = await self._redis.command(
