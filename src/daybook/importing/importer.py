@@ -24,7 +24,6 @@ from daybook.sources.files import stat_or_none
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
 from daybook.sources.row_sums import Limits
-from daybook.stores import redis_keys
 from daybook.stores.lease import Lease
 from daybook.stores.stores import Stores
 
@@ -88,6 +87,8 @@ class _OpenFile:
     """When the lease is to be renewed; None while the file is at rest, without a lease."""
     noted: tuple[int, Stat, str] | None = None
     """Size, stat and problem as last noted in Redis at the file's end."""
+    has_queued: bool = False
+    """True when rows were queued since its end was last seen: the checkpoint is known to be there."""
     draining: bool = False
     """True when the path now names another file. The open file is read to its end first."""
 
@@ -155,7 +156,7 @@ class Importer:
                 pass
             if step is Step.AT_END:
                 self.at_end.set()
-                if self._file is not None:
+                if self._file is not None and self._file.renew_at is not None:
                     self._file.renew_at = None
                     await _release(self._file.lease)
         except SourceError as error:
@@ -224,7 +225,9 @@ class Importer:
     async def _look(self) -> _OpenFile | None:
         """Identify the file, take its lease and go to its checkpoint; return None when there is nothing to read now."""
         options = self._context.options
-        found = await find_source(self.path, self._sources, complete=options.complete)
+        found = await find_source(
+            self.path, self._sources, complete=options.complete, lease_seconds=options.lease_seconds
+        )
         source, first_look = found.source, self.source_id is None
         self._seen = found.stat
         if source is None:
@@ -234,26 +237,23 @@ class Importer:
             if first_look:
                 self._tell_imported(source)
             return None
-        return await self._take(found.stat, found.reader, found.header, source)
+        return await self._take(found.stat, found.reader, found.header, source, found.lease)
 
     def _tell_imported(self, source: Source) -> None:
         if source.read.rows:
             self.already_imported = True
             log.info("already imported", file=str(self.path), source=source.id, rows=source.read.rows)
 
-    async def _take(self, stat: Stat, reader: BlockReader, header: Header, source: Source) -> _OpenFile | None:
+    async def _take(
+        self, stat: Stat, reader: BlockReader, header: Header, source: Source, held: Lease | None
+    ) -> _OpenFile | None:
         """Take the lease of a source that is open at its checkpoint; close it and return None when another has it."""
         options = self._context.options
-        lease = Lease(
-            self._context.stores.redis,
-            redis_keys.source_lease(source.id),
-            redis_keys.source_holder(source.id),
-            options.lease_seconds,
-        )
+        lease = held or self._sources.lease(source.id, options.lease_seconds)
         taken = False
         try:
             steal, self._steal = self._steal, False
-            self._again = await lease.acquire(steal=steal) or None
+            self._again = None if held else await lease.acquire(steal=steal) or None
             taken = self._again is None
             if taken and source.problem:
                 await self._sources.update(source.id, problem="")
@@ -291,16 +291,24 @@ class Importer:
             await self.close()
             return Step.MOVED
         unfinished = await asyncio.to_thread(file.reader.unfinished)
+        stat = stat_or_none(self.path)
+        at_rest = stat == file.stat or stat is None
         noted = (file.reader.size, file.stat, unfinished)
         if noted != file.noted:
-            await self._sources.update(file.source, size=file.reader.size, untouched=file.stat, problem=unfinished)
-            file.noted = noted
+            await self._sources.update(
+                file.source,
+                size=file.reader.size,
+                untouched=file.stat,
+                problem=unfinished,
+                release=file.lease if at_rest else None,
+            )
+            file.noted, file.renew_at = noted, None if at_rest else file.renew_at
         self._offset = file.position.offset
-        if not await self._is_queued():
+        if not file.has_queued and not await self._is_queued():
             await self.close()
             return Step.MOVED
-        stat = stat_or_none(self.path)
-        if stat == file.stat or stat is None:
+        file.has_queued = False
+        if at_rest or stat is None:
             if unfinished:
                 file.pieces = self._pieces_on(file)
                 self._again = self._context.options.poll_seconds
@@ -328,7 +336,7 @@ class Importer:
         while True:
             answer = await self._context.stores.queue.enqueue(file.source, start, end, element, piece.sums.rejects)
             if answer.ok or answer.moved_to == end.offset:
-                file.position = end
+                file.position, file.has_queued = end, True
                 self.pieces += 1
                 return True
             if not answer.full:

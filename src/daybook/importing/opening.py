@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from daybook.failpoints import hit
 from daybook.sources.identity import Identity, head_of, identify
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
+from daybook.stores.lease import Lease
 from daybook.stores.source_registry import SourceRegistry
 
 log = structlog.get_logger("importer")
@@ -26,9 +28,11 @@ class Found(NamedTuple):
     reader: BlockReader | None = None
     """The reader at the source's checkpoint; None when there is nothing to read at this path."""
     header: Header | None = None
+    lease: Lease | None = None
+    """The lease of a source that was registered just now; None: to be acquired."""
 
 
-async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) -> Found:
+async def find_source(path: Path, sources: SourceRegistry, *, complete: bool, lease_seconds: float) -> Found:
     """Identify the file, register new content as a new source, and open a file that is not read to its end.
 
     The caller closes the reader. Raises SourceError when the file cannot be imported as it is.
@@ -36,10 +40,9 @@ async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) ->
     while True:
         head = await asyncio.to_thread(head_of, path)
         known = await sources.near(str(path), head)
-        identity = await asyncio.to_thread(identify, path, known.sources)
-        hit("file.identified")
+        identity, found = await asyncio.to_thread(_identify, path, known.sources, head, complete)
         source = identity.source
-        if identity.head != head and not (source and source.path == str(path) and source.untouched == identity.stat):
+        if found is None:
             continue
         if source is not None and source.path != str(path):
             if not identity.moved:
@@ -47,17 +50,11 @@ async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) ->
             log.info("moved", source=source.id, was=source.path, file=str(path))
             await sources.update(source.id, path=str(path))
             continue
-        if identity.waits:
-            return Found(identity.stat)
-        if source is not None and is_read(source, identity.stat):
-            return Found(identity.stat, source)
-        found = await asyncio.to_thread(_open, path, identity, complete)
-        hit("file.opened")
         if source is None and found.header is not None:
             new = _new_source(path, identity, found.header)
-            registered = False
+            registered, lease = False, sources.lease(new.id, lease_seconds)
             try:
-                registered = await sources.register(new, known.version)
+                registered = await sources.register(new, known.version, lease)
             finally:
                 if not registered and found.reader is not None:
                     found.reader.close()
@@ -65,8 +62,23 @@ async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) ->
                 continue
             _tell_new(path, new, identity)
             await _note_replaced(identity, sources)
-            return found._replace(source=new)
+            return found._replace(source=new, lease=lease)
         return found
+
+
+def _identify(path: Path, known: Sequence[Source], head: bytes, complete: bool) -> tuple[Identity, Found | None]:
+    """Identify the file and open what is to be read of it; None when it no longer begins with `head`. Blocks."""
+    identity = identify(path, known)
+    hit("file.identified")
+    source = identity.source
+    own = source is not None and source.path == str(path)
+    if identity.head != head and not (own and source and source.untouched == identity.stat):
+        return identity, None
+    if identity.waits or (source is not None and (not own or is_read(source, identity.stat))):
+        return identity, Found(identity.stat, source)
+    found = _open(path, identity, complete)
+    hit("file.opened")
+    return identity, found
 
 
 def is_read(source: Source, stat: Stat) -> bool:

@@ -68,14 +68,26 @@ class Pieces(NamedTuple):
     async def after(self, position: Position, speed: float) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of all whole records after a position that the file holds now.
 
-        The first piece of a file is its header, without rows. `speed` is the replay speed, 0 for no pauses.
+        The first piece of a file begins with its header. `speed` is the replay speed, 0 for no pauses.
         """
-        line = position.line
-        if position.offset == 0:
-            digest = await asyncio.to_thread(self.reader.pass_header, self.header.size)
-            hit("file.header")
-            line = self.header.lines
-            yield Piece(RowSums(empty(), [], rows=0, lines=line, size=self.header.size), digest)
+        if position.offset > 0:
+            async with aclosing(self._rows(position.line, speed)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        header = Piece(
+            RowSums(empty(), [], rows=0, lines=self.header.lines, size=self.header.size),
+            await asyncio.to_thread(self.reader.pass_header, self.header.size),
+        )
+        hit("file.header")
+        async with aclosing(self._rows(self.header.lines, speed)) as pieces:
+            first = await anext(pieces, None)
+            yield first._replace(sums=first.sums.after_header(header.sums)) if first else header
+            async for piece in pieces:
+                yield piece
+
+    async def _rows(self, line: int, speed: float) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of all whole records that the file holds after the reader's place, in line `line` + 1."""
         if self.header.layout.rejected:
             async with aclosing(self._corrections(line)) as corrections:
                 async for piece in corrections:

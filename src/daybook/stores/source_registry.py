@@ -13,6 +13,7 @@ from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import RecoveringError, RedisUnavailableError
 from daybook.stores import redis_keys
 from daybook.stores.connection import Argument, RedisConnection, text_of
+from daybook.stores.lease import Lease
 from daybook.stores.source_index import SourceIndex
 from daybook.stores.steady import read_steadily
 
@@ -69,7 +70,10 @@ class SourceRegistry:
         return (await self.version()).restored
 
     async def _versioned_sources(self) -> tuple[Version, list[Source]]:
-        return await self.version(), await self._read(await self._ids())
+        return await self.version(), await self._sources()
+
+    async def _sources(self) -> list[Source]:
+        return await self._read(await self._ids())
 
     async def near(self, path: str, head: bytes) -> KnownSources:
         """Return the sources that a file at `path` that begins with `head` can be, as they are now.
@@ -175,12 +179,13 @@ class SourceRegistry:
         found = await self._redis.command("HGET", redis_keys.source(source_id), "checkpoint")
         return None if found is None else int(found)
 
-    async def register(self, source: Source, version: Version) -> bool:
-        """Add a source to the list, if the list is still at `version`.
+    async def register(self, source: Source, version: Version, lease: Lease | None = None) -> bool:
+        """Add a source to the list, if the list is still at `version`; take its lease in the same step.
 
         Returns False when the list has changed since: identify the file again.
         Raises RecoveringError while Redis' state is not restored.
         """
+        lease = lease or self.lease(source.id, 0.001)
         answer = await self._redis.run(
             "register",
             [
@@ -189,8 +194,11 @@ class SourceRegistry:
                 redis_keys.source(source.id),
                 redis_keys.CHANGED_SOURCES,
                 redis_keys.SOURCE_CHANGES,
+                *lease.keys,
             ],
             {
+                "token": lease.token,
+                "milliseconds": lease.milliseconds,
                 "source": source.id,
                 "version": str(version.number),
                 "restored": text_of(version.restored),
@@ -208,6 +216,11 @@ class SourceRegistry:
             self._indexed = Version(version.number + 1, version.restored, source.id.encode())
         return True
 
+    def lease(self, source_id: str, seconds: float) -> Lease:
+        """Return a new owner for the lease of a source."""
+        keys = redis_keys.source_lease(source_id), redis_keys.source_holder(source_id)
+        return Lease(self._redis, *keys, seconds)
+
     async def update(
         self,
         source_id: str,
@@ -216,8 +229,9 @@ class SourceRegistry:
         size: int | None = None,
         problem: str | None = None,
         untouched: Stat | None = None,
+        release: Lease | None = None,
     ) -> None:
-        """Set the given fields of a source; do nothing when Redis does not know the source."""
+        """Set the given fields of a source, if Redis knows it; release a lease in the same step."""
         fields: dict[str, Argument] = {}
         if path is not None:
             fields["path"] = os.fsencode(path)
@@ -229,8 +243,15 @@ class SourceRegistry:
             fields["untouched"] = msgspec.json.encode(untouched)
         await self._redis.run(
             "update_source",
-            [redis_keys.STATE, redis_keys.source(source_id), redis_keys.CHANGED_SOURCES, redis_keys.SOURCE_CHANGES],
-            {"source": source_id, "moved": path is not None, "fields": pairs_of(fields)},
+            [
+                redis_keys.STATE,
+                redis_keys.source(source_id),
+                redis_keys.CHANGED_SOURCES,
+                redis_keys.SOURCE_CHANGES,
+                redis_keys.source_lease(source_id),
+            ],
+            {"source": source_id, "moved": path is not None, "fields": pairs_of(fields)}
+            | ({"token": release.token} if release else {}),
         )
 
 

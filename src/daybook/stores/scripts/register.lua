@@ -1,8 +1,8 @@
--- Adds a new source to the list of sources. new: `stores/source_registry.py:register`.
+-- Adds a new source to the list of sources, with its lease in the hand of the caller. new: `stores/source_registry.py:register`.
 -- Answers {'ok'}, or, with nothing written:
 --   {'recovering'}: Redis is not restored yet;
 --   {'changed'}: the list of sources is not at the version that the caller read.
-local state, sources, source, changed_sources, source_changes = unpack(KEYS)
+local state, sources, source, changed_sources, source_changes, lease, holder = unpack(KEYS)
 local new = cmsgpack.unpack(ARGV[1])
 
 if redis.call('EXISTS', state) == 0 then
@@ -18,4 +18,6 @@ redis.call('HSET', source, 'order', order, 'revision', 1, unpack(new.fields))
 redis.call('SADD', sources, new.source)
 redis.call('ZADD', source_changes, order, new.source)
 redis.call('SADD', changed_sources, new.source)
+redis.call('SET', lease, new.token, 'PX', new.milliseconds)
+redis.call('HSET', holder, 'owner', new.token, 'epoch', 1)
 return {'ok'}

@@ -1,8 +1,11 @@
--- Sets fields of a source other than its positions. update: `stores/source_registry.py:update`.
+-- Sets fields of a source other than its positions, and releases its lease when its token is given. update: `stores/source_registry.py:update`.
 -- Answers 1, or 0 when the source is not known or Redis is not restored yet.
-local state, source, changed_sources, source_changes = unpack(KEYS)
+local state, source, changed_sources, source_changes, lease = unpack(KEYS)
 local update = cmsgpack.unpack(ARGV[1])
 
+if update.token and redis.call('GET', lease) == update.token then
+  redis.call('DEL', lease)
+end
 if redis.call('EXISTS', state, source) ~= 2 then
   return 0
 end
