@@ -15,7 +15,7 @@ from daybook.domain.source import Source, Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.failpoints import hit
 from daybook.importing.correcting import Correcting
-from daybook.importing.opening import find_source
+from daybook.importing.opening import Finder
 from daybook.importing.pieces import Piece, Pieces
 from daybook.importing.summing_pool import SummingPool
 from daybook.runtime.stop import StopToken
@@ -64,8 +64,8 @@ class ImportContext(NamedTuple):
     stores: Stores
     slots: asyncio.Semaphore
     """One slot for each block that may be in memory at once."""
-    opening: asyncio.Lock
-    """Lets one importer at a time identify its file."""
+    registering: asyncio.Lock
+    """Lets one importer at a time register its file."""
     pool: SummingPool
     correcting: Correcting
     options: ImportOptions
@@ -186,10 +186,7 @@ class Importer:
         if self._file is None:
             if self._seen is not None and self._seen == stat_or_none(self.path) and await self._is_queued():
                 return Step.AT_END
-            async with self._context.opening:
-                if stop.is_set():
-                    return Step.STOPPED
-                self._file = await self._look()
+            self._file = await self._look()
             if self._file is None:
                 return Step.AT_END
         file = self._file
@@ -225,9 +222,8 @@ class Importer:
     async def _look(self) -> _OpenFile | None:
         """Identify the file, take its lease and go to its checkpoint; return None when there is nothing to read now."""
         options = self._context.options
-        found = await find_source(
-            self.path, self._sources, complete=options.complete, lease_seconds=options.lease_seconds
-        )
+        finder = Finder(self._sources, self._context.registering, options.lease_seconds, options.complete)
+        found = await finder.find(self.path)
         source, first_look = found.source, self.source_id is None
         self._seen = found.stat
         if source is None:

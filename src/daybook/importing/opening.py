@@ -15,7 +15,7 @@ from daybook.sources.identity import Identity, head_of, identify
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
 from daybook.stores.lease import Lease
-from daybook.stores.source_registry import SourceRegistry
+from daybook.stores.source_registry import KnownSources, SourceRegistry
 
 log = structlog.get_logger("importer")
 
@@ -32,38 +32,57 @@ class Found(NamedTuple):
     """The lease of a source that was registered just now; None: to be acquired."""
 
 
-async def find_source(path: Path, sources: SourceRegistry, *, complete: bool, lease_seconds: float) -> Found:
-    """Identify the file, register new content as a new source, and open a file that is not read to its end.
+class Finder(NamedTuple):
+    """Finds out which sources files are; many at a time."""
 
-    The caller closes the reader. Raises SourceError when the file cannot be imported as it is.
-    """
-    while True:
-        head = await asyncio.to_thread(head_of, path)
-        known = await sources.near(str(path), head)
-        identity, found = await asyncio.to_thread(_identify, path, known.sources, head, complete)
-        source = identity.source
-        if found is None:
-            continue
-        if source is not None and source.path != str(path):
-            if not identity.moved:
-                return Found(identity.stat, source)
-            log.info("moved", source=source.id, was=source.path, file=str(path))
-            await sources.update(source.id, path=str(path))
-            continue
-        if source is None and found.header is not None:
-            new = _new_source(path, identity, found.header)
-            registered, lease = False, sources.lease(new.id, lease_seconds)
-            try:
-                registered = await sources.register(new, known.version, lease)
-            finally:
-                if not registered and found.reader is not None:
-                    found.reader.close()
-            if not registered:
+    sources: SourceRegistry
+    registering: asyncio.Lock
+    """Held while a file of this process is registered: the next one is compared with it."""
+    lease_seconds: float
+    complete: bool
+    """Whether a last line without a line end counts."""
+
+    async def find(self, path: Path) -> Found:
+        """Identify the file, register new content as a new source, and open a file that is not read to its end.
+
+        The caller closes the reader. Raises SourceError when the file cannot be imported as it is.
+        """
+        while True:
+            head = await asyncio.to_thread(head_of, path)
+            known = await self.sources.near(str(path), head)
+            identity, found = await asyncio.to_thread(_identify, path, known.sources, head, self.complete)
+            source = identity.source
+            if found is None:
                 continue
-            _tell_new(path, new, identity)
-            await _note_replaced(identity, sources)
-            return found._replace(source=new, lease=lease)
-        return found
+            if identity.moved and source is not None:
+                log.info("moved", source=source.id, was=source.path, file=str(path))
+                await self.sources.update(source.id, path=str(path))
+                continue
+            if source is not None or found.header is None:
+                return found
+            new = _new_source(path, identity, found.header)
+            lease = await self._register(new, head, known, found.reader)
+            if lease is not None:
+                _tell_new(path, new, identity)
+                await _note_replaced(identity, self.sources)
+                return found._replace(source=new, lease=lease)
+
+    async def _register(
+        self, new: Source, head: bytes, known: KnownSources, reader: BlockReader | None
+    ) -> Lease | None:
+        """Return the lease of the registered source; close the reader and return None when a further source that has
+        become known meanwhile may be the file.
+        """
+        lease = self.sources.lease(new.id, self.lease_seconds)
+        registered = False
+        try:
+            async with self.registering:
+                while not registered and (version := self.sources.version_with_no_more(new.path, head, known)):
+                    registered = await self.sources.register(new, version, lease)
+        finally:
+            if not registered and reader is not None:
+                reader.close()
+        return lease if registered else None
 
 
 def _identify(path: Path, known: Sequence[Source], head: bytes, complete: bool) -> tuple[Identity, Found | None]:

@@ -89,6 +89,12 @@ class SourceRegistry:
                 version = await self._catch_up()
         return KnownSources(version, sorted(sources, key=lambda source: source.order))
 
+    def version_with_no_more(self, path: str, head: bytes, known: KnownSources) -> Version | None:
+        """Return the list's version as of the last look at it, if what `near` returned is still all that it would."""
+        if self._indexed == known.version:
+            return self._indexed
+        return None if known.sources or self._index.near(path, head) else self._indexed
+
     def path_of(self, source_id: str) -> str | None:
         """Return the path of a source as of the last look at the list; None when it was not known then."""
         return self._index.path_of(source_id)
