@@ -118,8 +118,9 @@ def test_what_changes_is_noticed(make_service: MakeService, folder: Path, tmp_pa
 
 def test_a_kill_in_the_middle_changes_no_total(make_service: MakeService, folder: Path) -> None:
     service = make_service(CsvFilePath=folder, MaxOpenFiles=MOST_OPEN).start()
-    for sources in (FILES // 4, FILES // 2):
-        service.wait(lambda sources=sources: len(service.imports()) >= sources, f"{sources} files are begun")
+    for sources in range(FILES // 4, FILES, FILES // 4):
+        while len(service.imports()) < sources:
+            time.sleep(0.01)
         service.kill()
         service.start()
     wait_until_exact(service, folder)
@@ -154,12 +155,16 @@ def make_socket(path: Path) -> Path:
     return path
 
 
+def device(_: Path) -> Path:
+    return Path("/dev/zero")
+
+
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
         (make_fifo, "a named pipe (FIFO)"),
         (make_socket, "a socket"),
-        (lambda _: Path("/dev/zero"), "a character device"),
+        (device, "a character device"),
     ],
 )
 def test_what_is_no_regular_file_is_refused(

@@ -31,6 +31,8 @@ log = structlog.get_logger("importer")
 
 BLOCK_BYTES = 8 << 20
 _FULL_WAIT_SECONDS = 0.02
+_FEW_CELLS = 500
+"""As many are encoded before a thread would have begun."""
 
 
 class Step(Enum):
@@ -286,7 +288,7 @@ class Importer:
         if file.draining:
             await self.close()
             return Step.MOVED
-        unfinished = await asyncio.to_thread(file.reader.unfinished)
+        unfinished = "" if file.reader.exhausted else await asyncio.to_thread(file.reader.unfinished)
         stat = stat_or_none(self.path)
         at_rest = stat == file.stat or stat is None
         noted = (file.reader.size, file.stat, unfinished)
@@ -327,7 +329,10 @@ class Importer:
         """Push one piece, waiting while the queue is full; return False when the stop came first."""
         start = file.position.offset
         end = piece.sums.advance(file.position, piece.digest)
-        element = await asyncio.to_thread(encode, BatchHeader(file.source, start, end), piece.sums.cells)
+        header, cells = BatchHeader(file.source, start, end), piece.sums.cells
+        element = (
+            encode(header, cells) if len(cells.days) <= _FEW_CELLS else await asyncio.to_thread(encode, header, cells)
+        )
         hit("file.encoded")
         while True:
             answer = await self._context.stores.queue.enqueue(file.source, start, end, element, piece.sums.rejects)

@@ -77,7 +77,7 @@ class Pieces(NamedTuple):
             return
         header = Piece(
             RowSums(empty(), [], rows=0, lines=self.header.lines, size=self.header.size),
-            await asyncio.to_thread(self.reader.pass_header, self.header.size),
+            self.reader.pass_header(self.header.size),
         )
         hit("file.header")
         async with aclosing(self._rows(self.header.lines, speed)) as pieces:
@@ -111,6 +111,7 @@ class Pieces(NamedTuple):
                         at_end = True
                     else:
                         ahead.append(asyncio.ensure_future(self.sum_block(block, stopped)))
+                        at_end = self.reader.exhausted
                 if not ahead:
                     return
                 for piece in await ahead[0]:

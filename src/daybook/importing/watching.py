@@ -11,7 +11,7 @@ import watchfiles
 
 log = structlog.get_logger("importer")
 
-_STEP_MS = 100
+_STEP_MS = 200
 _DEBOUNCE_MS = 400
 
 
