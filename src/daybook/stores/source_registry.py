@@ -73,7 +73,7 @@ class SourceRegistry:
         return await self.version(), await self._sources()
 
     async def _sources(self) -> list[Source]:
-        return await self._read(await self._ids())
+        return await self.some(await self._ids())
 
     async def near(self, path: str, head: bytes) -> KnownSources:
         """Return the sources that a file at `path` that begins with `head` can be, as they are now.
@@ -84,7 +84,7 @@ class SourceRegistry:
         version = self._indexed or await self._catch_up()
         ids, sources = set[str](), list[Source]()
         while (found := self._index.near(path, head)) != ids:
-            ids, sources = found, await self._read(found)
+            ids, sources = found, await self.some(found)
             if await self.version() != version:
                 version = await self._catch_up()
         return KnownSources(version, sorted(sources, key=lambda source: source.order))
@@ -133,7 +133,8 @@ class SourceRegistry:
     async def _ids(self) -> list[str]:
         return [each.decode() for each in await self._redis.command("SMEMBERS", redis_keys.SOURCES)]
 
-    async def _read(self, ids: Iterable[str]) -> list[Source]:
+    async def some(self, ids: Iterable[str]) -> list[Source]:
+        """Return those of some sources that Redis knows."""
         answers = await self._redis.pipeline([("HGETALL", redis_keys.source(each)) for each in ids])
         return [_from_hash(fields) for fields in answers if fields]
 
