@@ -16,6 +16,15 @@ class Lease:
         self.epoch = 0
         """Number of this owner, set by `acquire`: grows with each change of the owner."""
 
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The lease's own key and that of its holder, for scripts that take or release it on the way."""
+        return self._keys
+
+    @property
+    def milliseconds(self) -> int:
+        return self._milliseconds
+
     async def acquire(self, *, steal: bool = False) -> float:
         """Return 0.0 if this owner has the lease now, else the seconds until the present lease expires.
 
