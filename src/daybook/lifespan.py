@@ -14,9 +14,9 @@ from daybook.api.services import Services
 from daybook.embedded.data_dir import DataDirInUseError, DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
 from daybook.errors import StoreUnavailableError
+from daybook.importing.context import ImportContext, ImportOptions
 from daybook.importing.correcting import Correcting
 from daybook.importing.import_manager import ImportManager
-from daybook.importing.importer import ImportContext, ImportOptions
 from daybook.importing.summing_pool import SummingPool
 from daybook.lane.dumper import Retention
 from daybook.lane.lane import Lane, LaneSettings

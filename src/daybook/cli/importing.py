@@ -12,8 +12,9 @@ from daybook.cli.progress import ImportProgress, report
 from daybook.cli.waiting import Doctor, Waits, opening, telling
 from daybook.domain.source import Source
 from daybook.errors import DaybookError, StoreUnavailableError
+from daybook.importing.context import BLOCK_BYTES, ImportContext
 from daybook.importing.import_manager import ImportManager
-from daybook.importing.importer import ANOTHER_IMPORTER, BLOCK_BYTES, ImportContext, Importer
+from daybook.importing.importer import ANOTHER_IMPORTER, Importer
 from daybook.lane.lane import Lane
 from daybook.lifespan import OpenStores
 from daybook.runtime.stop import StopToken

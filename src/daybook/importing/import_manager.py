@@ -12,7 +12,8 @@ import structlog
 
 from daybook.domain.source import Stat
 from daybook.errors import SourceError, StoreUnavailableError
-from daybook.importing.importer import ANOTHER_IMPORTER, ImportContext, Importer
+from daybook.importing.context import ImportContext
+from daybook.importing.importer import ANOTHER_IMPORTER, Importer
 from daybook.importing.opening import is_read
 from daybook.importing.watching import FolderWatch, Place
 from daybook.runtime.loop import Backoff

@@ -3,99 +3,31 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
 
-from daybook.domain.position import Position
 from daybook.domain.source import Source, Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.failpoints import hit
-from daybook.importing.correcting import Correcting
+from daybook.importing.context import ImportContext, OpenFile, Step
 from daybook.importing.opening import Finder
 from daybook.importing.pieces import Piece, Pieces
-from daybook.importing.summing_pool import SummingPool
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
 from daybook.sources.batch_codec import BatchHeader, encode
 from daybook.sources.files import stat_or_none
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
-from daybook.sources.row_sums import Limits
 from daybook.stores.lease import Lease
-from daybook.stores.stores import Stores
 
 log = structlog.get_logger("importer")
 
-BLOCK_BYTES = 8 << 20
 _FULL_WAIT_SECONDS = 0.02
 ANOTHER_IMPORTER, QUEUE_ROOM = "another importer", "room in the queue"
 """Reasons to wait."""
 _FEW_CELLS = 500
 """As many are encoded before a thread would have begun."""
-
-
-class Step(Enum):
-    """The outcome of one step of an importer."""
-
-    MOVED = "moved"
-    """The step queued rows or found a new place to read from."""
-    AT_END = "at end"
-    """There is nothing to read now."""
-    STOPPED = "stopped"
-
-
-class ImportOptions(NamedTuple):
-    replay_speed: float
-    """Speed of the pauses in `sleep_ms`: 1 keeps them, 10 is ten times faster, 0 ignores them."""
-    limits: Limits
-    lease_seconds: float
-    alone: bool
-    """True when no other process can be importing. Leases found at the start then belong to a killed process."""
-    complete: bool = False
-    """True when a last line without a line end counts."""
-    max_open: int = 64
-    """Files that are read or followed at once."""
-    poll_seconds: float = 0.5
-    block_bytes: int = BLOCK_BYTES
-
-
-class ImportContext(NamedTuple):
-    """The parts that all importers of a process share."""
-
-    stores: Stores
-    slots: asyncio.Semaphore
-    """One slot for each block that may be in memory at once."""
-    registering: asyncio.Lock
-    """Lets one importer at a time register its file."""
-    pool: SummingPool
-    correcting: Correcting
-    options: ImportOptions
-
-
-@dataclass
-class _OpenFile:
-    """A file that is being read or followed."""
-
-    reader: BlockReader
-    cutting: Pieces
-    source: str
-    lease: Lease
-    position: Position
-    stat: Stat
-    """The file's stat, taken before its content was read."""
-    pieces: AsyncGenerator[Piece, None]
-    renew_at: float | None
-    """When the lease is to be renewed; None while the file is at rest, without a lease."""
-    noted: tuple[int, Stat, str] | None = None
-    """Size, stat and problem as last noted in Redis at the file's end."""
-    has_queued: bool = False
-    """True when rows were queued since its end was last seen: the checkpoint is known to be there."""
-    draining: bool = False
-    """True when the path now names another file. The open file is read to its end first."""
 
 
 class Importer:
@@ -109,7 +41,7 @@ class Importer:
         self.path = path
         self._context = context
         self._sources = context.stores.sources
-        self._file: _OpenFile | None = None
+        self._file: OpenFile | None = None
         self._seen: Stat | None = None
         self._steal = context.options.alone if steal is None else steal
         self._offset = 0
@@ -177,7 +109,7 @@ class Importer:
                     self.wait.end()
                 if self._file is not None and self._file.renew_at is not None:
                     self._file.renew_at = None
-                    await _release(self._file.lease)
+                    await self._file.lease.give_back()
         except SourceError as error:
             await self._report(str(error))
             return self._context.options.poll_seconds
@@ -224,7 +156,7 @@ class Importer:
             return Step.STOPPED
         return Step.STOPPED if await self._pause(file, piece.pause_seconds, stop) else Step.MOVED
 
-    async def _pause(self, file: _OpenFile, seconds: float, stop: StopToken) -> bool:
+    async def _pause(self, file: OpenFile, seconds: float, stop: StopToken) -> bool:
         """Wait and keep the lease meanwhile; return True when the stop came."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and self._file is file:
@@ -239,7 +171,7 @@ class Importer:
             return True
         return await self._sources.checkpoint(self.source_id) == self._offset
 
-    async def _look(self) -> _OpenFile | None:
+    async def _look(self) -> OpenFile | None:
         """Identify the file, take its lease and go to its checkpoint; return None when there is nothing to read now."""
         options = self._context.options
         finder = Finder(self._sources, self._context.registering, options.lease_seconds, options.complete)
@@ -262,7 +194,7 @@ class Importer:
 
     async def _take(
         self, stat: Stat, reader: BlockReader, header: Header, source: Source, held: Lease | None
-    ) -> _OpenFile | None:
+    ) -> OpenFile | None:
         """Take the lease of a source that is open at its checkpoint; close it and return None when another has it."""
         options = self._context.options
         lease = held or self._sources.lease(source.id, options.lease_seconds)
@@ -291,7 +223,7 @@ class Importer:
             self._context.pool,
             self._context.correcting,
         )
-        return _OpenFile(
+        return OpenFile(
             reader=reader,
             lease=lease,
             cutting=pieces,
@@ -302,7 +234,7 @@ class Importer:
             renew_at=time.monotonic() + options.lease_seconds / 3,
         )
 
-    async def _end(self, file: _OpenFile) -> Step:
+    async def _end(self, file: OpenFile) -> Step:
         """Note that the file is queued to its end, and look for more rows or another file at its path."""
         hit("file.end")
         if file.draining:
@@ -342,10 +274,10 @@ class Importer:
         file.pieces = self._pieces_on(file)
         return Step.MOVED
 
-    def _pieces_on(self, file: _OpenFile) -> AsyncGenerator[Piece, None]:
+    def _pieces_on(self, file: OpenFile) -> AsyncGenerator[Piece, None]:
         return file.cutting.after(file.position, self._context.options.replay_speed)
 
-    async def _queue(self, file: _OpenFile, piece: Piece, stop: StopToken) -> bool:
+    async def _queue(self, file: OpenFile, piece: Piece, stop: StopToken) -> bool:
         """Push one piece, waiting while the queue is full; return False when the stop came first."""
         start = file.position.offset
         end = piece.sums.advance(file.position, piece.digest)
@@ -370,7 +302,7 @@ class Importer:
             if await stop.wait(_FULL_WAIT_SECONDS):
                 return False
 
-    async def _keep_lease(self, file: _OpenFile) -> bool:
+    async def _keep_lease(self, file: OpenFile) -> bool:
         """Renew the lease when it is due, or take it again; close the file and return False when another has it."""
         now, due = time.monotonic(), file.renew_at
         if due is not None and now < due:
@@ -408,14 +340,7 @@ class Importer:
         await file.pieces.aclose()
         file.reader.close()
         if file.renew_at is not None:
-            await _release(file.lease)
-
-
-async def _release(lease: Lease) -> None:
-    try:
-        await lease.release()
-    except StoreUnavailableError as error:
-        log.debug("lease not released; it expires by itself", reason=str(error))
+            await file.lease.give_back()
 
 
 async def _next(pieces: AsyncGenerator[Piece, None]) -> Piece | None:

@@ -2,7 +2,12 @@
 
 import secrets
 
+import structlog
+
+from daybook.errors import RedisUnavailableError
 from daybook.stores.connection import RedisConnection
+
+log = structlog.get_logger("lease")
 
 
 class Lease:
@@ -43,3 +48,10 @@ class Lease:
     async def release(self) -> None:
         """Give the lease back, so that the next owner need not wait; do nothing when another owner has it."""
         await self._redis.run("release", self._keys[:1], self.token)
+
+    async def give_back(self) -> None:
+        """Release the lease; when Redis is away it expires by itself."""
+        try:
+            await self.release()
+        except RedisUnavailableError as error:
+            log.debug("lease not released; it expires by itself", reason=str(error))
