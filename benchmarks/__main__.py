@@ -11,7 +11,18 @@ from pathlib import Path
 from benchmarks import chart, report
 from benchmarks.files import Files
 from benchmarks.measure import BenchmarkError
-from benchmarks.parts import dumps, held_up, import_speed, json_elements, scale, stages, starting, stats, ten_years
+from benchmarks.parts import (
+    dumps,
+    held_up,
+    import_speed,
+    json_elements,
+    many_files,
+    scale,
+    stages,
+    starting,
+    stats,
+    ten_years,
+)
 from benchmarks.plan import Plan, say
 from benchmarks.results import Results
 
@@ -23,6 +34,7 @@ PARTS: dict[str, Part] = {
     "wide": scale.run_wide,
     "huge": scale.run_huge,
     "stages": stages.run,
+    "files": many_files.run,
     "scripts": held_up.run,
     "json": json_elements.run,
     "stats": stats.run,
@@ -31,7 +43,7 @@ PARTS: dict[str, Part] = {
     "dumps": dumps.run,
     "start": starting.run,
 }
-NOT_QUICK = frozenset({"stages", "wide", "huge", "busy", "years"})
+NOT_QUICK = frozenset({"files", "stages", "wide", "huge", "busy", "years"})
 ON_REQUEST = frozenset({"huge"})
 _ROWS, _ROUNDS = 10_000_000, 5
 _QUICK_ROWS, _QUICK_ROUNDS = 1_000_000, 1

@@ -17,7 +17,7 @@ from benchmarks.results import Results
 from daybook import logs, memory
 from daybook.domain.position import Position
 from daybook.domain.source import Source
-from daybook.importing.importer import BLOCK_BYTES
+from daybook.importing.context import BLOCK_BYTES
 from daybook.importing.summing_pool import SummingWorker
 from daybook.importing.summing_worker import Task
 from daybook.lane.aggregator import Aggregator

@@ -14,9 +14,9 @@ from daybook.api.services import Services
 from daybook.embedded.data_dir import DataDirInUseError, DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
 from daybook.errors import StoreUnavailableError
+from daybook.importing.context import ImportContext, ImportOptions
 from daybook.importing.correcting import Correcting
 from daybook.importing.import_manager import ImportManager
-from daybook.importing.importer import ImportContext, ImportOptions
 from daybook.importing.summing_pool import SummingPool
 from daybook.lane.dumper import Retention
 from daybook.lane.lane import Lane, LaneSettings
@@ -45,6 +45,7 @@ _RETURN_SECONDS = 3.0
 
 A service that is restarted has its DataDir back by then.
 """
+_CONNECTIONS_BESIDE_FILES = 64
 
 
 @dataclass(kw_only=True)
@@ -77,7 +78,12 @@ async def open_stores(settings: Settings, purpose: str, *, share: bool = False) 
             unix_socket, valkey = await _embedded(stack, settings.data_dir, purpose, share=share)
         elif settings.mongo_uri is None:
             make_directory(settings.data_dir)
-        redis = _redis(settings, unix_socket, _REDIS_TIMEOUT_SECONDS + settings.queue_wait_seconds)
+        redis = _redis(
+            settings,
+            unix_socket,
+            _REDIS_TIMEOUT_SECONDS + settings.queue_wait_seconds,
+            settings.max_open_files + _CONNECTIONS_BESIDE_FILES,
+        )
         stack.push_async_callback(redis.close)
         probe = _redis(settings, unix_socket, _PROBE_TIMEOUT_SECONDS)
         stack.push_async_callback(probe.close)
@@ -89,7 +95,12 @@ async def open_stores(settings: Settings, purpose: str, *, share: bool = False) 
         yield OpenStores(redis=redis, queue=queue, archive=archive, valkey=valkey, probe=probe, shared=shared)
 
 
-def _redis(settings: Settings, unix_socket: str | None, timeout_seconds: float) -> RedisConnection:
+def _redis(
+    settings: Settings,
+    unix_socket: str | None,
+    timeout_seconds: float,
+    max_connections: int = _CONNECTIONS_BESIDE_FILES,
+) -> RedisConnection:
     return RedisConnection.to(
         host=settings.redis_host or "",
         port=settings.redis_port,
@@ -97,6 +108,7 @@ def _redis(settings: Settings, unix_socket: str | None, timeout_seconds: float) 
         username=settings.redis_username,
         password=settings.redis_password.get_secret_value() if settings.redis_password else None,
         timeout_seconds=timeout_seconds,
+        max_connections=max_connections,
     )
 
 
@@ -169,6 +181,7 @@ async def importing(settings: Settings, stores: OpenStores, *, complete: bool = 
         lease_seconds=settings.lease_seconds,
         alone=stores.alone,
         complete=complete,
+        max_open=settings.max_open_files,
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
     async with SummingPool() as pool:
@@ -209,10 +222,11 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
         supervisor.start("importer", imports.run)
 
         def waits() -> dict[str, Wait]:
-            return lane.waits
+            return lane.waits | imports.waits()
 
         def worker_problems() -> dict[str, str]:
             found = {f"task {name}": reason for name, reason in supervisor.down.items()}
+            found |= {f"import {path}": reason for path, reason in imports.failures().items()}
             if lane.waiting_for:
                 found["lane"] = lane.waiting_for
             if lane.problem:

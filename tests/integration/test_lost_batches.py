@@ -8,7 +8,8 @@ import pytest
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import LaneLostError
-from daybook.importing.importer import Importer, Step
+from daybook.importing.context import Step
+from daybook.importing.importer import Importer
 from daybook.lane.lost_batches import LostBatches
 from daybook.runtime.stop import StopToken
 from daybook.stores import redis_keys

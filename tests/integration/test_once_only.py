@@ -8,7 +8,7 @@ import pytest
 
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import ConfigurationError, FencedError, LaneLostError
-from daybook.importing.importer import Step
+from daybook.importing.context import Step
 from daybook.runtime.stop import StopToken
 from support.pipeline import QUEUE, lane, oracle, write_rows
 

@@ -19,6 +19,7 @@ from daybook.stores.commit import BucketWrite, Commit, LedgerMove
 from daybook.stores.connection import RedisConnection
 from daybook.stores.lease import Lease
 from daybook.stores.restore import Dropped, restore
+from daybook.stores.source_registry import Version
 from daybook.stores.sqlite_archive import SqliteArchive
 from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import Oversized, QueueLimits, TransactionQueue
@@ -103,7 +104,7 @@ async def test_nothing_is_registered_or_queued_before_the_state_is_restored(stor
     with pytest.raises(RecoveringError):
         await stores.sources.version()
     with pytest.raises(RecoveringError):
-        await stores.sources.register(Source("s", "/s", b""), 1)
+        await stores.sources.register(Source("s", "/s", b""), Version(1))
     with pytest.raises(RecoveringError):
         await stores.queue.enqueue("s", 0, Position(offset=1), b"x", [])
     with pytest.raises(RecoveringError):

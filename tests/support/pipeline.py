@@ -13,8 +13,9 @@ from pathlib import Path
 from daybook.books.totals import read_totals
 from daybook.clock import utc_now
 from daybook.domain.money import to_decimal
+from daybook.importing.context import ImportContext, ImportOptions, Step
 from daybook.importing.correcting import Correcting
-from daybook.importing.importer import ImportContext, Importer, ImportOptions, Step
+from daybook.importing.importer import Importer
 from daybook.importing.summing_pool import SummingPool
 from daybook.lane.aggregator import Aggregator
 from daybook.lane.dumper import Dumper, Retention

@@ -10,7 +10,7 @@ from typing import Any
 from daybook.books.totals import read_totals
 from daybook.domain.money import to_decimal
 from daybook.domain.reject import Reject
-from daybook.importing.importer import Importer
+from daybook.importing.import_manager import ImportManager
 from daybook.lane.lane import Lane
 from daybook.lifespan import OpenStores, importing, make_lane
 from daybook.runtime.stop import StopToken, end
@@ -55,8 +55,8 @@ def stores_on(redis: RedisConnection, archive: Path, settings: Settings) -> Open
 class Work:
     """Tasks that must live until the stop."""
 
-    def __init__(self, tasks: Sequence["asyncio.Task[None]"]) -> None:
-        self._tasks = tasks
+    def __init__(self, tasks: Sequence["asyncio.Task[None]"], importers: ImportManager) -> None:
+        self._tasks, self._importers = tasks, importers
 
     async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
         """Wait for a condition. Raises the exception of a task that died."""
@@ -66,6 +66,7 @@ class Work:
                     for task in self._tasks:
                         if task.done():
                             task.result()
+                    assert not self._importers.failures()
                     await asyncio.sleep(0.02)
             except (TimeoutError, asyncio.CancelledError):
                 assert not patience.expired(), f"waited in vain for: {what}"
@@ -88,13 +89,16 @@ async def at_work(
     stores = stores_on(redis, archive, settings)
     async with importing(settings, stores) as context:
         options = context.options._replace(block_bytes=_BLOCK_BYTES, poll_seconds=0.02)
-        works: list[Lane | Importer] = [Importer(path, context._replace(options=options)) for path in files]
+        importers = ImportManager(None, context._replace(options=options), interrupted=False)
+        for path in files:
+            importers.add(path)
+        works: list[Lane | ImportManager] = [importers]
         if with_lane:
             works.append(make_lane(settings, stores))
         stop = StopToken()
         tasks = [asyncio.create_task(work.run(stop)) for work in works]
         try:
-            yield Work(tasks)
+            yield Work(tasks, importers)
             stop.set()
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await asyncio.gather(*tasks)

@@ -12,7 +12,9 @@ from daybook.cli.progress import ImportProgress, report
 from daybook.cli.waiting import Doctor, Waits, opening, telling
 from daybook.domain.source import Source
 from daybook.errors import DaybookError, StoreUnavailableError
-from daybook.importing.importer import ANOTHER_IMPORTER, BLOCK_BYTES, ImportContext, Importer
+from daybook.importing.context import BLOCK_BYTES, ImportContext
+from daybook.importing.import_manager import ImportManager
+from daybook.importing.importer import ANOTHER_IMPORTER, Importer
 from daybook.lane.lane import Lane
 from daybook.lifespan import OpenStores
 from daybook.runtime.stop import StopToken
@@ -85,7 +87,7 @@ class _Turn:
                 lifespan.importing(self._settings, stores, complete=self._complete)
             )
             lane = self._start(stores, context)
-            finished = await self._watch(stores, context, lane, interruption)
+            finished = await self._watch(stores, lane, interruption)
             grace = self._settings.graceful_shutdown_seconds if finished else interruption.grace_seconds
             await self._supervisor.shut_down(grace)
             if not finished:
@@ -105,24 +107,17 @@ class _Turn:
             supervisor.start("lane", lane.run)
         else:
             supervisor.start("owner", lambda stop: self._leave_when_orphaned(stores, stop))
+        self._manager = ImportManager(None, context, interrupted=False)
         for file in self._files:
-            file.importers = []
-            self._add_importer(file, file.path, context)
+            file.importers = [self._manager.add(file.path)]
+        supervisor.start("importer", self._manager.run)
         return lane
 
     async def _leave_when_orphaned(self, stores: OpenStores, stop: StopToken) -> None:
         if await lifespan.owner_ended(self._settings.data_dir, stores, stop):
             stop.set()
 
-    def _add_importer(self, file: _File, path: Path, context: ImportContext) -> None:
-        """Without `steal` beside the file's own importer: it waits for the lease of whoever reads the source."""
-        importer = Importer(path, context, steal=False if file.importers else None)
-        file.importers.append(importer)
-        self._supervisor.start(f"import {path}", importer.run)
-
-    async def _watch(
-        self, stores: OpenStores, context: ImportContext, lane: Lane | None, interruption: Interruption
-    ) -> bool:
+    async def _watch(self, stores: OpenStores, lane: Lane | None, interruption: Interruption) -> bool:
         """Draw the progress until all is applied (True), or until there is a reason to leave (False)."""
         sources, doctor, stop = SourceRegistry(stores.probe), Doctor(stores), self._supervisor.stop
         try:
@@ -131,7 +126,7 @@ class _Turn:
                 if not problem and all(map(_is_settled, self._files)):
                     return True
                 for file in self._files:
-                    self._tell_of_another(file, context)
+                    self._tell_of_another(file)
                 reason = problem or await interruption.or_stop(self._reason(stores, doctor, lane))
                 self._waits.on(reason or "", self._moved_at)
                 await interruption.wait(_LOOK_SECONDS)
@@ -141,21 +136,23 @@ class _Turn:
 
     async def _look(self, sources: SourceRegistry) -> str:
         """Read each file's source from Redis and draw its progress; return why Redis does not answer, else empty."""
+        known = {id_ for file in self._files if (id_ := file.importers[0].source_id) is not None}
+        try:
+            found = {source.id: source for source in await sources.some(known)}
+        except StoreUnavailableError as error:
+            return f"Redis: {error}"
         for file in self._files:
             own = file.importers[0]
             file.has_queued |= any(importer.has_queued for importer in file.importers)
             if own.source_id is not None:
-                try:
-                    found = await sources.get(own.source_id)
-                except StoreUnavailableError as error:
-                    return f"Redis: {error}"
-                file.source, file.is_seen = found or file.source, found is not None
+                now = found.get(own.source_id)
+                file.source, file.is_seen = now or file.source, now is not None
             file.problem = own.problem or (file.source.problem if file.source else "")
             if file.source is not None:
                 self._display.draw(file.path, file.source)
         return ""
 
-    def _tell_of_another(self, file: _File, context: ImportContext) -> None:
+    def _tell_of_another(self, file: _File) -> None:
         """Say once that another importer reads the file's source, and stand by to go on when it ends."""
         source = file.source
         if source is None or source.read.offset >= source.size:
@@ -177,7 +174,7 @@ class _Turn:
                 soft_wrap=True,
             )
         if elsewhere and len(file.importers) == 1:
-            self._add_importer(file, Path(source.path), context)
+            file.importers.append(self._manager.add(Path(source.path), steal=False))
 
     async def _reason(self, stores: OpenStores, doctor: Doctor, lane: Lane | None) -> str:
         """Return why the import does not move, as text for people; empty while it moves or when no reason is known."""

@@ -3,95 +3,35 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
 
-from daybook.domain.position import Position
-from daybook.domain.source import Stat
+from daybook.domain.source import Source, Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.failpoints import hit
-from daybook.importing.correcting import Correcting
-from daybook.importing.opening import find_source
+from daybook.importing.context import ImportContext, OpenFile, Step
+from daybook.importing.opening import Finder
 from daybook.importing.pieces import Piece, Pieces
-from daybook.importing.summing_pool import SummingPool
-from daybook.runtime.loop import repeat
 from daybook.runtime.stop import StopToken
+from daybook.runtime.waits import Wait
 from daybook.sources.batch_codec import BatchHeader, encode
-from daybook.sources.files import stat_of
+from daybook.sources.files import stat_or_none
 from daybook.sources.reader import BlockReader
-from daybook.sources.row_sums import Limits
-from daybook.stores import redis_keys
+from daybook.sources.records import Header
 from daybook.stores.lease import Lease
-from daybook.stores.stores import Stores
 
 log = structlog.get_logger("importer")
 
-BLOCK_BYTES = 8 << 20
 _FULL_WAIT_SECONDS = 0.02
-ANOTHER_IMPORTER = "another importer"
-
-
-class Step(Enum):
-    """The outcome of one step of an importer."""
-
-    MOVED = "moved"
-    """The step queued rows or found a new place to read from."""
-    AT_END = "at end"
-    """There is nothing to read now."""
-    STOPPED = "stopped"
-
-
-class ImportOptions(NamedTuple):
-    replay_speed: float
-    """Speed of the pauses in `sleep_ms`: 1 keeps them, 10 is ten times faster, 0 ignores them."""
-    limits: Limits
-    lease_seconds: float
-    alone: bool
-    """True when no other process can be importing. Leases found at the start then belong to a killed process."""
-    complete: bool = False
-    """True when a last line without a line end counts."""
-    poll_seconds: float = 0.5
-    block_bytes: int = BLOCK_BYTES
-
-
-class ImportContext(NamedTuple):
-    """The parts that all importers of a process share."""
-
-    stores: Stores
-    slots: asyncio.Semaphore
-    """One slot for each block that may be in memory at once."""
-    opening: asyncio.Lock
-    """Lets one importer at a time identify its file."""
-    pool: SummingPool
-    correcting: Correcting
-    options: ImportOptions
-
-
-@dataclass
-class _OpenFile:
-    """A file that is being read or followed."""
-
-    reader: BlockReader
-    cutting: Pieces
-    source: str
-    lease: Lease
-    position: Position
-    stat: Stat
-    """The file's stat, taken before its content was read."""
-    pieces: AsyncGenerator[Piece, None]
-    renew_at: float
-    noted: tuple[int, Stat, str] | None = None
-    """Size, stat and problem as last noted in Redis at the file's end."""
-    draining: bool = False
-    """True when the path now names another file. The open file is read to its end first."""
+ANOTHER_IMPORTER, QUEUE_ROOM = "another importer", "room in the queue"
+"""Reasons to wait."""
+_FEW_CELLS = 500
+"""As many are encoded before a thread would have begun."""
 
 
 class Importer:
-    """Imports one file and follows it. `run` calls `import_next` in a loop; tests call `import_next` directly."""
+    """Imports one file. `visit` calls `import_next` in a loop; tests call `import_next` directly."""
 
     def __init__(self, path: Path, context: ImportContext, *, steal: bool | None = None) -> None:
         """Take `path`. With `steal`, the first look takes a lease that a killed process left.
@@ -101,44 +41,88 @@ class Importer:
         self.path = path
         self._context = context
         self._sources = context.stores.sources
-        self._file: _OpenFile | None = None
+        self._file: OpenFile | None = None
         self._seen: Stat | None = None
         self._steal = context.options.alone if steal is None else steal
         self._offset = 0
         """The source's checkpoint in bytes, when the file was last read to its end."""
+        self._again: float | None = None
+        """Seconds after which the file must be looked at again although it does not change."""
+        self._told_cut = False
         self._logged_reason = ""
         """The last reason to wait that was logged."""
         self.source_id: str | None = None
         self.problem = ""
         """The reason why the file cannot be read, as text for people; empty when there is none."""
-        self.waits_for = ""
-        """The thing that the next step waits for, as text; `ANOTHER_IMPORTER` while another process holds the lease."""
-        self.has_queued = False
-        """Whether this object queued rows."""
+        self.wait = Wait()
+        """The wait for a store, for room in the queue, or for `ANOTHER_IMPORTER`, which holds the lease."""
         self.already_imported = False
         """True when the first look at the file found that its rows were read before."""
+        self.pieces = 0
+        """How many this object has queued."""
         self.at_end = asyncio.Event()
         """Set while there is nothing to read."""
 
-    async def run(self, stop: StopToken) -> None:
-        """Import and follow the file until the stop. Report a problem with the file, do not raise it."""
+    @property
+    def waits_for(self) -> str:
+        """The thing that the next step waits for, as text; empty while it does not wait."""
+        return self.wait.reason
 
-        async def step() -> float:
-            try:
-                if await self.import_next(stop) is not Step.AT_END:
-                    return 0.0
-                self.at_end.set()
-            except SourceError as error:
-                await self._report(str(error))
-            return self._context.options.poll_seconds
+    @property
+    def has_queued(self) -> bool:
+        """Whether this object queued rows."""
+        return self.pieces > 0
 
+    @property
+    def is_open(self) -> bool:
+        return self._file is not None
+
+    @property
+    def stat(self) -> Stat | None:
+        """The file's stat before what was last read of it; None when it must be looked at again."""
+        return self._file.stat if self._file is not None else self._seen
+
+    @property
+    def offset(self) -> int:
+        """The source's checkpoint in bytes, when the file was last read to its end."""
+        return self._offset
+
+    def settle(self, source: Source, stat: Stat) -> None:
+        """Take a file with this stat as read to its end, as the list of sources says."""
+        self.source_id, self._offset, self._seen = source.id, source.read.offset, stat
+        self._tell_imported(source)
+        self.at_end.set()
+
+    async def visit(self, stop: StopToken) -> float | None:
+        """Import until there is nothing to read now; the file stays open, without its lease.
+
+        Returns the seconds after which to look again although nothing changes; None: no need. A problem with the file
+        is reported, not raised. Raises StoreUnavailableError with the file closed.
+        """
+        self._again = None
         try:
-            await repeat(step, stop, self._wait_for_store)
-        finally:
+            while (step := await self.import_next(stop)) is Step.MOVED:
+                pass
+            if step is Step.AT_END:
+                self.at_end.set()
+                if self.waits_for != ANOTHER_IMPORTER:
+                    self.wait.end()
+                if self._file is not None and self._file.renew_at is not None:
+                    self._file.renew_at = None
+                    await self._file.lease.give_back()
+        except SourceError as error:
+            await self._report(str(error))
+            return self._context.options.poll_seconds
+        except StoreUnavailableError as error:
+            await self._wait_for_store(error)
+            raise
+        except BaseException:
             await self.close()
+            raise
+        return self._again
 
-    async def _wait_for_store(self, error: Exception, _: float) -> None:
-        self.waits_for = str(error)
+    async def _wait_for_store(self, error: Exception) -> None:
+        self.wait.begin(str(error))
         await self.close()
         if not isinstance(error, RecoveringError):
             log.warning("import waits", file=str(self.path), reason=str(error))
@@ -152,10 +136,9 @@ class Importer:
         Raises SourceError when the file cannot be imported as it is, StoreUnavailableError when a store is away.
         """
         if self._file is None:
-            if self._seen is not None and self._seen == _stat(self.path) and await self._is_queued():
+            if self._seen is not None and self._seen == stat_or_none(self.path) and await self._is_queued():
                 return Step.AT_END
-            async with self._context.opening:
-                self._file = await self._look()
+            self._file = await self._look()
             if self._file is None:
                 return Step.AT_END
         file = self._file
@@ -165,12 +148,15 @@ class Importer:
         if piece is None:
             return Step.STOPPED if stop.is_set() else await self._end(file)
         self.at_end.clear()
-        self.problem = self.waits_for = ""
+        self.problem = ""
+        if piece.cut_pauses and not self._told_cut:
+            self._told_cut = True
+            log.warning("a pause in sleep_ms is longer than an hour and is cut to one", file=str(self.path))
         if not await self._queue(file, piece, stop):
             return Step.STOPPED
         return Step.STOPPED if await self._pause(file, piece.pause_seconds, stop) else Step.MOVED
 
-    async def _pause(self, file: _OpenFile, seconds: float, stop: StopToken) -> bool:
+    async def _pause(self, file: OpenFile, seconds: float, stop: StopToken) -> bool:
         """Wait and keep the lease meanwhile; return True when the stop came."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and self._file is file:
@@ -185,42 +171,51 @@ class Importer:
             return True
         return await self._sources.checkpoint(self.source_id) == self._offset
 
-    async def _look(self) -> _OpenFile | None:
+    async def _look(self) -> OpenFile | None:
         """Identify the file, take its lease and go to its checkpoint; return None when there is nothing to read now."""
         options = self._context.options
-        found = await find_source(self.path, self._sources, complete=options.complete)
+        finder = Finder(self._sources, self._context.registering, options.lease_seconds, options.complete)
+        found = await finder.find(self.path)
         source, first_look = found.source, self.source_id is None
         self._seen = found.stat
         if source is None:
             return None
         self.source_id, self._offset = source.id, source.read.offset
         if found.reader is None or found.header is None:
-            if first_look and source.read.rows:
-                self.already_imported = True
-                log.info("already imported", file=str(self.path), source=source.id, rows=source.read.rows)
+            if first_look:
+                self._tell_imported(source)
             return None
-        lease = Lease(
-            self._context.stores.redis,
-            redis_keys.source_lease(source.id),
-            redis_keys.source_holder(source.id),
-            options.lease_seconds,
-        )
+        return await self._take(found.stat, found.reader, found.header, source, found.lease)
+
+    def _tell_imported(self, source: Source) -> None:
+        if source.read.rows:
+            self.already_imported = True
+            log.info("already imported", file=str(self.path), source=source.id, rows=source.read.rows)
+
+    async def _take(
+        self, stat: Stat, reader: BlockReader, header: Header, source: Source, held: Lease | None
+    ) -> OpenFile | None:
+        """Take the lease of a source that is open at its checkpoint; close it and return None when another has it."""
+        options = self._context.options
+        lease = held or self._sources.lease(source.id, options.lease_seconds)
         taken = False
         try:
             steal, self._steal = self._steal, False
-            taken = not await lease.acquire(steal=steal)
+            self._again = None if held else await lease.acquire(steal=steal) or None
+            taken = self._again is None
             if taken and source.problem:
                 await self._sources.update(source.id, problem="")
         finally:
             if not taken:
-                found.reader.close()
+                reader.close()
                 self._seen = None
-        self.waits_for = "" if taken else ANOTHER_IMPORTER
         if not taken:
+            self.wait.begin(ANOTHER_IMPORTER)
             return None
+        self.wait.end()
         pieces = Pieces(
-            found.reader,
-            found.header,
+            reader,
+            header,
             source.id,
             options.limits,
             self._context.slots,
@@ -228,36 +223,45 @@ class Importer:
             self._context.pool,
             self._context.correcting,
         )
-        return _OpenFile(
-            reader=found.reader,
+        return OpenFile(
+            reader=reader,
             lease=lease,
             cutting=pieces,
             source=source.id,
             position=source.read,
-            stat=found.stat,
+            stat=stat,
             pieces=pieces.after(source.read, options.replay_speed),
             renew_at=time.monotonic() + options.lease_seconds / 3,
         )
 
-    async def _end(self, file: _OpenFile) -> Step:
+    async def _end(self, file: OpenFile) -> Step:
         """Note that the file is queued to its end, and look for more rows or another file at its path."""
         hit("file.end")
         if file.draining:
             await self.close()
             return Step.MOVED
-        unfinished = await asyncio.to_thread(file.reader.unfinished)
+        unfinished = "" if file.reader.exhausted else await asyncio.to_thread(file.reader.unfinished)
+        stat = stat_or_none(self.path)
+        at_rest = stat == file.stat or stat is None
         noted = (file.reader.size, file.stat, unfinished)
         if noted != file.noted:
-            await self._sources.update(file.source, size=file.reader.size, untouched=file.stat, problem=unfinished)
-            file.noted = noted
+            await self._sources.update(
+                file.source,
+                size=file.reader.size,
+                untouched=file.stat,
+                problem=unfinished,
+                release=file.lease if at_rest else None,
+            )
+            file.noted, file.renew_at = noted, None if at_rest else file.renew_at
         self._offset = file.position.offset
-        if not await self._is_queued():
+        if not file.has_queued and not await self._is_queued():
             await self.close()
             return Step.MOVED
-        stat = _stat(self.path)
-        if stat == file.stat or stat is None:
+        file.has_queued = False
+        if at_rest or stat is None:
             if unfinished:
                 file.pieces = self._pieces_on(file)
+                self._again = self._context.options.poll_seconds
             return Step.AT_END
         if not await asyncio.to_thread(file.reader.is_continued):
             await self.close()
@@ -270,36 +274,45 @@ class Importer:
         file.pieces = self._pieces_on(file)
         return Step.MOVED
 
-    def _pieces_on(self, file: _OpenFile) -> AsyncGenerator[Piece, None]:
+    def _pieces_on(self, file: OpenFile) -> AsyncGenerator[Piece, None]:
         return file.cutting.after(file.position, self._context.options.replay_speed)
 
-    async def _queue(self, file: _OpenFile, piece: Piece, stop: StopToken) -> bool:
+    async def _queue(self, file: OpenFile, piece: Piece, stop: StopToken) -> bool:
         """Push one piece, waiting while the queue is full; return False when the stop came first."""
         start = file.position.offset
         end = piece.sums.advance(file.position, piece.digest)
-        element = await asyncio.to_thread(encode, BatchHeader(file.source, start, end), piece.sums.cells)
+        header, cells = BatchHeader(file.source, start, end), piece.sums.cells
+        element = (
+            encode(header, cells) if len(cells.days) <= _FEW_CELLS else await asyncio.to_thread(encode, header, cells)
+        )
         hit("file.encoded")
         while True:
             answer = await self._context.stores.queue.enqueue(file.source, start, end, element, piece.sums.rejects)
             if answer.ok or answer.moved_to == end.offset:
-                file.position = end
-                self.has_queued = True
+                file.position, file.has_queued = end, True
+                self.wait.end()
+                self.pieces += 1
                 return True
             if not answer.full:
                 log.warning("checkpoint moved; the file is looked at again", file=str(self.path))
                 await self.close()
                 return True
+            self.wait.begin(QUEUE_ROOM)
             await self._keep_lease(file)
             if await stop.wait(_FULL_WAIT_SECONDS):
                 return False
 
-    async def _keep_lease(self, file: _OpenFile) -> bool:
-        """Renew the lease when it is due. Close the file and return False when another importer took it over."""
-        now = time.monotonic()
-        if now < file.renew_at:
+    async def _keep_lease(self, file: OpenFile) -> bool:
+        """Renew the lease when it is due, or take it again; close the file and return False when another has it."""
+        now, due = time.monotonic(), file.renew_at
+        if due is not None and now < due:
             return True
         file.renew_at = now + self._context.options.lease_seconds / 3
-        if await file.lease.renew():
+        if due is None:
+            self._again = await file.lease.acquire() or None
+        elif not await file.lease.renew():
+            self._again = self._context.options.poll_seconds
+        if self._again is None:
             return True
         await self.close()
         return False
@@ -326,18 +339,9 @@ class Importer:
             return
         await file.pieces.aclose()
         file.reader.close()
-        try:
-            await file.lease.release()
-        except StoreUnavailableError as error:
-            log.debug("lease not released; it expires by itself", reason=str(error))
+        if file.renew_at is not None:
+            await file.lease.give_back()
 
 
 async def _next(pieces: AsyncGenerator[Piece, None]) -> Piece | None:
     return await anext(pieces, None)
-
-
-def _stat(path: Path) -> Stat | None:
-    try:
-        return stat_of(path)
-    except OSError:
-        return None

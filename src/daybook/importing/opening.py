@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +11,11 @@ import structlog
 
 from daybook.domain.source import Source, Stat
 from daybook.failpoints import hit
-from daybook.sources.identity import Identity, identify
+from daybook.sources.identity import Identity, head_of, identify
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
-from daybook.stores.source_registry import SourceRegistry
+from daybook.stores.lease import Lease
+from daybook.stores.source_registry import KnownSources, SourceRegistry
 
 log = structlog.get_logger("importer")
 
@@ -26,44 +28,81 @@ class Found(NamedTuple):
     reader: BlockReader | None = None
     """The reader at the source's checkpoint; None when there is nothing to read at this path."""
     header: Header | None = None
+    lease: Lease | None = None
+    """The lease of a source that was registered just now; None: to be acquired."""
 
 
-async def find_source(path: Path, sources: SourceRegistry, *, complete: bool) -> Found:
-    """Identify the file, register new content as a new source, and open a file that is not read to its end.
+class Finder(NamedTuple):
+    """Finds out which sources files are; many at a time."""
 
-    The caller closes the reader. Raises SourceError when the file cannot be imported as it is.
-    """
-    while True:
-        known = await sources.known()
-        identity = await asyncio.to_thread(identify, path, known.sources)
-        hit("file.identified")
-        source = identity.source
-        if source is not None and source.path != str(path):
-            if not identity.moved:
-                return Found(identity.stat, source)
-            log.info("moved", source=source.id, was=source.path, file=str(path))
-            await sources.update(source.id, path=str(path))
-            continue
-        if identity.waits:
-            return Found(identity.stat)
-        if source is not None and source.untouched == identity.stat and source.read.offset >= source.size:
-            return Found(identity.stat, source)
-        found = await asyncio.to_thread(_open, path, identity, complete)
-        hit("file.opened")
-        if source is None and found.header is not None:
-            new = _new_source(path, identity, found.header)
-            registered = False
-            try:
-                registered = await sources.register(new, known.version)
-            finally:
-                if not registered and found.reader is not None:
-                    found.reader.close()
-            if not registered:
+    sources: SourceRegistry
+    registering: asyncio.Lock
+    """Held while a file of this process is registered: the next one is compared with it."""
+    lease_seconds: float
+    complete: bool
+    """Whether a last line without a line end counts."""
+
+    async def find(self, path: Path) -> Found:
+        """Identify the file, register new content as a new source, and open a file that is not read to its end.
+
+        The caller closes the reader. Raises SourceError when the file cannot be imported as it is.
+        """
+        while True:
+            head = await asyncio.to_thread(head_of, path)
+            known = await self.sources.near(str(path), head)
+            identity, found = await asyncio.to_thread(_identify, path, known.sources, head, self.complete)
+            source = identity.source
+            if found is None:
                 continue
-            _tell_new(path, new, identity)
-            await _note_replaced(identity, sources)
-            return found._replace(source=new)
-        return found
+            if identity.moved and source is not None:
+                log.info("moved", source=source.id, was=source.path, file=str(path))
+                await self.sources.update(source.id, path=str(path))
+                continue
+            if source is not None or found.header is None:
+                return found
+            new = _new_source(path, identity, found.header)
+            lease = await self._register(new, head, known, found.reader)
+            if lease is not None:
+                _tell_new(path, new, identity)
+                await _note_replaced(identity, self.sources)
+                return found._replace(source=new, lease=lease)
+
+    async def _register(
+        self, new: Source, head: bytes, known: KnownSources, reader: BlockReader | None
+    ) -> Lease | None:
+        """Return the lease of the registered source; close the reader and return None when a further source that has
+        become known meanwhile may be the file.
+        """
+        lease = self.sources.lease(new.id, self.lease_seconds)
+        registered = False
+        try:
+            async with self.registering:
+                while not registered and (version := self.sources.version_with_no_more(new.path, head, known)):
+                    registered = await self.sources.register(new, version, lease)
+        finally:
+            if not registered and reader is not None:
+                reader.close()
+        return lease if registered else None
+
+
+def _identify(path: Path, known: Sequence[Source], head: bytes, complete: bool) -> tuple[Identity, Found | None]:
+    """Identify the file and open what is to be read of it; None when it no longer begins with `head`. Blocks."""
+    identity = identify(path, known)
+    hit("file.identified")
+    source = identity.source
+    own = source is not None and source.path == str(path)
+    if identity.head != head and not (own and source and source.untouched == identity.stat):
+        return identity, None
+    if identity.waits or (source is not None and (not own or is_read(source, identity.stat))):
+        return identity, Found(identity.stat, source)
+    found = _open(path, identity, complete)
+    hit("file.opened")
+    return identity, found
+
+
+def is_read(source: Source, stat: Stat) -> bool:
+    """Return whether the source's own file, which has this stat now, is read to its end."""
+    return source.untouched == stat and source.read.offset >= source.size
 
 
 def _open(path: Path, identity: Identity, complete: bool) -> Found:

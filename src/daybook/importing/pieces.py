@@ -30,6 +30,8 @@ class Piece(NamedTuple):
     """SHA-256 of the source's content before the piece's end, in hex."""
     pause_seconds: float = 0.0
     """Seconds to wait after the piece is queued."""
+    cut_pauses: bool = False
+    """Whether a row of the piece asks for a longer pause than there is."""
 
 
 class Pieces(NamedTuple):
@@ -66,14 +68,26 @@ class Pieces(NamedTuple):
     async def after(self, position: Position, speed: float) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of all whole records after a position that the file holds now.
 
-        The first piece of a file is its header, without rows. `speed` is the replay speed, 0 for no pauses.
+        The first piece of a file begins with its header. `speed` is the replay speed, 0 for no pauses.
         """
-        line = position.line
-        if position.offset == 0:
-            digest = await asyncio.to_thread(self.reader.pass_header, self.header.size)
-            hit("file.header")
-            line = self.header.lines
-            yield Piece(RowSums(empty(), [], rows=0, lines=line, size=self.header.size), digest)
+        if position.offset > 0:
+            async with aclosing(self._rows(position.line, speed)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        header = Piece(
+            RowSums(empty(), [], rows=0, lines=self.header.lines, size=self.header.size),
+            self.reader.pass_header(self.header.size),
+        )
+        hit("file.header")
+        async with aclosing(self._rows(self.header.lines, speed)) as pieces:
+            first = await anext(pieces, None)
+            yield first._replace(sums=first.sums.after_header(header.sums)) if first else header
+            async for piece in pieces:
+                yield piece
+
+    async def _rows(self, line: int, speed: float) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of all whole records that the file holds after the reader's place, in line `line` + 1."""
         if self.header.layout.rejected:
             async with aclosing(self._corrections(line)) as corrections:
                 async for piece in corrections:
@@ -97,6 +111,7 @@ class Pieces(NamedTuple):
                         at_end = True
                     else:
                         ahead.append(asyncio.ensure_future(self.sum_block(block, stopped)))
+                        at_end = self.reader.exhausted
                 if not ahead:
                     return
                 for piece in await ahead[0]:
@@ -152,7 +167,7 @@ class Pieces(NamedTuple):
                 *first, last = await self.sum_block(part, threading.Event())
                 for piece in first:
                     yield piece
-                yield last._replace(pause_seconds=due.pause_seconds)
+                yield last._replace(pause_seconds=due.pause_seconds, cut_pauses=due.cut_pauses)
 
 
 def _pieces(data: bytes, hash_before: "hashlib._Hash", sums: list[RowSums]) -> list[Piece]:

@@ -20,6 +20,7 @@ log = structlog.get_logger("summing")
 
 WORTH_A_PROCESS = 2 << 20
 """Bytes from which a block goes to a worker; a smaller block is summed faster than it is passed on."""
+_WORTH_A_THREAD = 8 << 10
 _MOST_WORKERS = 4
 _MOST_DEATHS = 3
 _PIPE_BYTES = 1 << 20
@@ -133,6 +134,8 @@ class SummingPool:
                     await self._bury(worker, "a summing worker died; this process sums its block", str(error))
             else:
                 self._idle.put_nowait(None)
+        if len(block) <= _WORTH_A_THREAD:
+            return sum_rows_within(block, layout, source, limits, stopped)
         return await asyncio.to_thread(sum_rows_within, block, layout, source, limits, stopped)
 
     async def _ask(self, worker: SummingWorker, task: Task) -> list[RowSums]:

@@ -131,8 +131,9 @@ class Aggregator:
             )
             if not applied.unknown_sources:
                 return applied
+            sources = {source.id: source for source in await self._stores.sources.some(applied.unknown_sources)}
             for identifier in applied.unknown_sources:
-                source = await self._stores.sources.get(identifier)
+                source = sources.get(identifier)
                 self._refused[identifier] = source.refused if source else Refused()
                 if source is not None or identifier == QUEUE_SOURCE:
                     self._ledgers[identifier] = source.applied if source else Position()

@@ -109,7 +109,7 @@ class Lane:
             self._backoff.reset()
             await self._work(stop, lease)
         finally:
-            await _release(lease)
+            await lease.give_back()
 
     async def _work(self, stop: StopToken, lease: Lease) -> None:
         dumper = Dumper(self._stores, self._settings.retention, token=lease.token)
@@ -138,10 +138,3 @@ class Lane:
             await dumper.dump_once()
         except (StoreUnavailableError, DamagedBucketError) as error:
             log.warning("the last dump failed; the next start dumps instead", reason=str(error))
-
-
-async def _release(lease: Lease) -> None:
-    try:
-        await lease.release()
-    except RedisUnavailableError as error:
-        log.debug("lease not released; it expires by itself", reason=str(error))

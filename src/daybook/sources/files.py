@@ -4,8 +4,10 @@ import glob
 import gzip
 import hashlib
 import os
+import stat
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,9 +40,51 @@ def locate(spec: str) -> list[Path]:
     return sorted(entry.absolute() for entry in found)
 
 
+def looked_at(spec: str) -> dict[Path, Stat]:
+    """Return the files that `locate` finds, in the same order, each with its stat now. Blocks.
+
+    Raises SourceError if none.
+    """
+    folder = Path(spec).expanduser().absolute()
+    if not folder.is_dir():
+        return {path: held for path in locate(spec) if (held := stat_or_none(path))}
+    found = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIXES):
+                with suppress(OSError):
+                    if entry.is_file():
+                        found[entry.name] = _stat(entry.stat())
+    if not found:
+        locate(spec)
+    return {folder / name: found[name] for name in sorted(found)}
+
+
+def folder_of(spec: str) -> tuple[Path, bool]:
+    """Return the folder that a path, a folder or a glob looks into, and whether into the folders below it, too."""
+    path = Path(spec).expanduser().absolute()
+    if path.is_dir():
+        return path, False
+    magic = next((part for part, name in enumerate(path.parts) if glob.has_magic(name)), None)
+    if magic is None or path.exists():
+        return path.parent, False
+    return Path(*path.parts[:magic]), magic < len(path.parts) - 1
+
+
+def stat_or_none(path: Path) -> Stat | None:
+    """Return the stat of a file; None when there is none, or none that may be seen."""
+    try:
+        return stat_of(path)
+    except OSError:
+        return None
+
+
 def stat_of(path: Path) -> Stat:
     """Return the state of the file at `path`. Raises OSError."""
-    found = path.stat()
+    return _stat(path.stat())
+
+
+def _stat(found: os.stat_result) -> Stat:
     return Stat(found.st_size, found.st_ino, found.st_mtime_ns)
 
 
@@ -53,6 +97,8 @@ class ContentFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if kind := _kind_of_special(path.stat().st_mode):
+                raise SourceError(f"{path}: is {kind}, not a regular file")
             self._raw: BinaryIO = path.open("rb")
             self.compressed = self._raw.read(2) == GZIP_MAGIC
             self._raw.seek(0)
@@ -112,6 +158,20 @@ class ContentFile:
         while piece := self.read_at(position, _PIECE):
             position += len(piece)
         return position
+
+
+def _kind_of_special(mode: int) -> str:
+    """Name what is no regular file: to open it may wait for ever, or do something. Empty for a regular one."""
+    if stat.S_ISREG(mode):
+        return ""
+    kinds = {
+        stat.S_IFIFO: "a named pipe (FIFO)",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a character device",
+        stat.S_IFBLK: "a block device",
+        stat.S_IFDIR: "a folder",
+    }
+    return kinds.get(stat.S_IFMT(mode), "something else")
 
 
 def unreadable(path: Path, error: Exception) -> SourceError:

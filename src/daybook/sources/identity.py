@@ -35,6 +35,15 @@ class Identity(NamedTuple):
     """Latest source that this path named before, when the content is new."""
 
 
+def head_of(path: Path) -> bytes:
+    """Return the first bytes of a file's content, at most `HEAD_BYTES`. Blocks. Raises SourceError."""
+    content = ContentFile(path)
+    try:
+        return content.read_at(0, HEAD_BYTES)
+    finally:
+        content.close()
+
+
 def identify(path: Path, known: Sequence[Source]) -> Identity:
     """Compare a file with all known sources. Blocks. Reads the file up to the farthest checkpoint.
 

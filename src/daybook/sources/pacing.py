@@ -8,7 +8,8 @@ from daybook.sources.records import Layout, records
 TICK_SECONDS = 0.1
 """Rows are pushed together until their pauses add up to this."""
 
-_LONGEST_PAUSE_SECONDS = 3600.0
+LONGEST_PAUSE_SECONDS = 3600.0
+"""For which one row can hold up the next."""
 
 
 class Due(NamedTuple):
@@ -17,7 +18,9 @@ class Due(NamedTuple):
     data: bytes
     """Whole records."""
     pause_seconds: float
-    """Seconds to wait after the push."""
+    """Seconds to wait after the piece is pushed."""
+    cut_pauses: bool = False
+    """Whether a row of the piece asks for a longer pause than there is."""
 
 
 def paced(block: bytes, layout: Layout, speed: float) -> Iterator[Due]:
@@ -26,21 +29,21 @@ def paced(block: bytes, layout: Layout, speed: float) -> Iterator[Due]:
     A pause that is not a whole number counts as 0.
     """
     start = end = 0
-    pause = 0.0
+    pause, cut = 0.0, False
     for record in records(block, final=True):
         end += len(record.raw)
-        pause += _pause_seconds(record.fields, layout) / speed
+        wanted = _pause_seconds(record.fields, layout)
+        cut |= wanted > LONGEST_PAUSE_SECONDS
+        pause += min(wanted, LONGEST_PAUSE_SECONDS) / speed
         if pause >= TICK_SECONDS:
-            yield Due(block[start:end], pause)
-            start, pause = end, 0.0
+            yield Due(block[start:end], pause, cut)
+            start, pause, cut = end, 0.0, False
     if start < end:
-        yield Due(block[start:end], pause)
+        yield Due(block[start:end], pause, cut)
 
 
 def _pause_seconds(fields: list[str] | None, layout: Layout) -> float:
     if fields is None or layout.sleep_ms is None or len(fields) <= layout.sleep_ms:
         return 0.0
     text = fields[layout.sleep_ms]
-    if not (text.isascii() and text.isdigit()):
-        return 0.0
-    return min(float(text) / 1000, _LONGEST_PAUSE_SECONDS)
+    return float(text) / 1000 if text.isascii() and text.isdigit() else 0.0

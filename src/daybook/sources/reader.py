@@ -57,6 +57,8 @@ class BlockReader:
         self._tail = b""
         self._line: _Line | None = None
         self.offset = 0
+        self.exhausted = False
+        """True when the last block ended where the file did: no more was there then."""
 
     @property
     def size(self) -> int:
@@ -106,7 +108,7 @@ class BlockReader:
 
     def next_block(self, block_bytes: int) -> Block | None:
         """Return the next records, about `block_bytes` bytes; None when there is no whole record now."""
-        wanted = max(block_bytes, self._max_line_bytes + 1)
+        wanted, self.exhausted = max(block_bytes, self._max_line_bytes + 1), False
         while True:
             data = self._peek(wanted)
             at_end = len(data) < wanted
@@ -120,6 +122,7 @@ class BlockReader:
             else:
                 end = self._end_of_records(data, at_end=at_end)
             if end:
+                self.exhausted = at_end and end == len(data)
                 return self._give(data[:end])
             if at_end:
                 return None

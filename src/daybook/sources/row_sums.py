@@ -45,6 +45,10 @@ class RowSums(NamedTuple):
         moved = [msgspec.structs.replace(reject, line=reject.line + lines) for reject in self.rejects]
         return self._replace(rejects=moved)
 
+    def after_header(self, header: "RowSums") -> "RowSums":
+        """Return the same with a header before it, whose lines the rejects count already."""
+        return self._replace(lines=header.lines + self.lines, size=header.size + self.size)
+
     def advance(self, start: Position, digest: str) -> Position:
         """Return the position after the run, which begins at `start`; `digest` is the digest at its end."""
         return start.advanced(

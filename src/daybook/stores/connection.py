@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import hiredis
 import msgspec
-from redis.asyncio import Connection, ConnectionPool, Redis, UnixDomainSocketConnection
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.typing import EncodableT
 
@@ -26,6 +26,9 @@ SCRIPTS = (
 
 _PASSING = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN")
 """First words of the errors that pass without a change of Daybook."""
+_FORBIDDEN_IN_SCRIPT = ("ACL failure in script", "The user executing the script can't")
+"""First words of Valkey's and of Redis' error for a script that calls what its user may not."""
+_PIPE_COMMANDS = 500
 _HANDLER_CLOSED = "the handler is closed"
 """uvloop's error for a write to a connection that the server just broke; asyncio's own loop only warns."""
 _OLDEST = (7, 0)
@@ -99,13 +102,16 @@ class RedisConnection:
         username: str | None = None,
         password: str | None = None,
         timeout_seconds: float = 5.0,
+        max_connections: int = 100,
     ) -> "RedisConnection":
         """Return a connection to `unix_socket`, or else to `host` and `port`; the first command connects.
 
-        `timeout_seconds` bounds the connecting and each reply.
+        `timeout_seconds` bounds the connecting, each reply, and the wait for one of `max_connections` to be free.
         """
         place: dict[str, Any] = {"path": unix_socket} if unix_socket else {"host": host, "port": port}
-        pool = ConnectionPool(
+        pool = BlockingConnectionPool(
+            max_connections=max_connections,
+            timeout=timeout_seconds,
             connection_class=_UnixConnection if unix_socket else _TcpConnection,
             **place,
             username=username,
@@ -133,6 +139,17 @@ class RedisConnection:
         """Run one command; return the answer as the server gives it, texts as bytes."""
         with translated():
             return await self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Send commands together, some hundred at once, and return their answers in order; no transaction."""
+        answers: list[Any] = []
+        for start in range(0, len(commands), _PIPE_COMMANDS):
+            with translated():
+                async with self.client.pipeline(transaction=False) as pipe:
+                    for words in commands[start : start + _PIPE_COMMANDS]:
+                        pipe.execute_command(*words)
+                    answers += await pipe.execute()
+        return answers
 
     async def check_server(self) -> ServerInfo:
         """Return facts about the server. Raises ConfigurationError when Daybook cannot keep its promises on it.
@@ -208,8 +225,12 @@ def translated() -> Iterator[None]:
     """Turn the client's errors into RedisUnavailableError when Redis is away or cannot write; pass on all others."""
     try:
         yield
+    except NoPermissionError as error:
+        raise RedisUnavailableError(f"Redis refuses: {error}") from error
     except (OutOfMemoryError, ReadOnlyError) as error:
         raise RedisUnavailableError(f"Redis cannot write: {error}") from error
+    except AuthenticationError as error:
+        raise RedisUnavailableError(f"Redis refuses: {error}") from error
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise RedisUnavailableError(f"Redis does not answer: {error or type(error).__name__}") from error
     except RuntimeError as error:
@@ -217,6 +238,6 @@ def translated() -> Iterator[None]:
             raise
         raise RedisUnavailableError("Redis does not answer: the connection broke while it was being made") from error
     except ResponseError as error:
-        if str(error).startswith(_PASSING):
+        if str(error).startswith((*_PASSING, *_FORBIDDEN_IN_SCRIPT)):
             raise RedisUnavailableError(f"Redis refuses: {error}") from error
         raise

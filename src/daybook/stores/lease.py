@@ -2,7 +2,12 @@
 
 import secrets
 
+import structlog
+
+from daybook.errors import RedisUnavailableError
 from daybook.stores.connection import RedisConnection
+
+log = structlog.get_logger("lease")
 
 
 class Lease:
@@ -15,6 +20,15 @@ class Lease:
         self.token = secrets.token_hex(16)
         self.epoch = 0
         """Number of this owner, set by `acquire`: grows with each change of the owner."""
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The lease's own key and that of its holder, for scripts that take or release it on the way."""
+        return self._keys
+
+    @property
+    def milliseconds(self) -> int:
+        return self._milliseconds
 
     async def acquire(self, *, steal: bool = False) -> float:
         """Return 0.0 if this owner has the lease now, else the seconds until the present lease expires.
@@ -34,3 +48,10 @@ class Lease:
     async def release(self) -> None:
         """Give the lease back, so that the next owner need not wait; do nothing when another owner has it."""
         await self._redis.run("release", self._keys[:1], self.token)
+
+    async def give_back(self) -> None:
+        """Release the lease; when Redis is away it expires by itself."""
+        try:
+            await self.release()
+        except RedisUnavailableError as error:
+            log.debug("lease not released; it expires by itself", reason=str(error))

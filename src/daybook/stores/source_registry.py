@@ -1,47 +1,126 @@
 """The list of sources in Redis, and each source's fields."""
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+from redis.exceptions import ResponseError
 
 from daybook.domain.position import Position, Refused
 from daybook.domain.source import QUEUE_SOURCE, Source, Stat
-from daybook.errors import RecoveringError
+from daybook.errors import RecoveringError, RedisUnavailableError
 from daybook.stores import redis_keys
-from daybook.stores.connection import Argument, RedisConnection, text_of, translated
+from daybook.stores.connection import Argument, RedisConnection, text_of
+from daybook.stores.lease import Lease
+from daybook.stores.source_index import SourceIndex
 from daybook.stores.steady import read_steadily
 
 
-class KnownSources(NamedTuple):
-    """All sources but the queue's own, as of one version of the list."""
+class Version(NamedTuple):
+    """Version of the list of sources: another one after each new source, moved file and restore."""
 
-    version: int
-    """Version of the list: grows with each new source and moved file. `register` compares it, so that no content is
-    registered twice.
-    """
+    number: int
+    """Grows with each change; the order of the source that the change added."""
+    restored: bytes = b""
+    """Token of the owner that restored Redis last: a wiped Redis counts from the beginning again."""
+    newest: bytes = b""
+    """Source of the last change since then: tells apart versions of a Redis that was set back and went on."""
+
+
+class KnownSources(NamedTuple):
+    """Sources of one version of the list, without the queue's own."""
+
+    version: Version
+    """`register` compares it, so that no content is registered twice."""
     sources: list[Source]
     """The sources in the order in which they became known."""
 
 
-class _Version(NamedTuple):
-    number: int
-    restored: bytes
-    """Token of the owner that restored Redis last: a wiped Redis counts versions from the beginning again."""
+class Progress(NamedTuple):
+    checkpoint: int
+    size: int
 
 
 class SourceRegistry:
+    """The list of sources; what identifies them is kept here and read again only when the list has changed."""
+
     def __init__(self, redis: RedisConnection) -> None:
         self._redis = redis
+        self._index = SourceIndex()
+        self._catching_up = asyncio.Lock()
+        self._indexed: Version | None = None
+        """The list's version that the index holds; None: none yet."""
 
     async def known(self) -> KnownSources:
-        """Return all files' sources and the version of the list, read together.
+        """Return all files' sources, at least those of the version that is returned with them.
 
         Raises RecoveringError while Redis' state is not restored.
         """
-        steady = await read_steadily(self._version, self._sources)
-        return KnownSources(steady.mark.number, sorted(steady.value, key=lambda source: source.order))
+        steady = await read_steadily(self._restored, self._versioned_sources)
+        version, sources = steady.value
+        if self._indexed != version:
+            self._index, self._indexed = SourceIndex(), version
+            for source in sources:
+                self._index.put(source.id, source.path, source.head)
+        return KnownSources(version, sorted(sources, key=lambda source: source.order))
+
+    async def _restored(self) -> bytes:
+        return (await self.version()).restored
+
+    async def _versioned_sources(self) -> tuple[Version, list[Source]]:
+        return await self.version(), await self._sources()
+
+    async def _sources(self) -> list[Source]:
+        return await self.some(await self._ids())
+
+    async def near(self, path: str, head: bytes) -> KnownSources:
+        """Return the sources that a file at `path` that begins with `head` can be, as they are now.
+
+        When there is none, the list may have changed long since: `register` finds out.
+        Raises RecoveringError while Redis' state is not restored.
+        """
+        version = self._indexed or await self._catch_up()
+        ids, sources = set[str](), list[Source]()
+        while (found := self._index.near(path, head)) != ids:
+            ids, sources = found, await self.some(found)
+            if await self.version() != version:
+                version = await self._catch_up()
+        return KnownSources(version, sorted(sources, key=lambda source: source.order))
+
+    def version_with_no_more(self, path: str, head: bytes, known: KnownSources) -> Version | None:
+        """Return the list's version as of the last look at it, if what `near` returned is still all that it would."""
+        if self._indexed == known.version:
+            return self._indexed
+        return None if known.sources or self._index.near(path, head) else self._indexed
+
+    def path_of(self, source_id: str) -> str | None:
+        """Return the path of a source as of the last look at the list; None when it was not known then."""
+        return self._index.path_of(source_id)
+
+    async def progress(self) -> dict[str, Progress]:
+        """Return how far each file's source is queued.
+
+        Raises RecoveringError while Redis' state is not restored.
+        """
+        if await self.version() != self._indexed:
+            await self._catch_up()
+        fields = ("checkpoint", "size")
+        try:
+            found = await self._redis.command(
+                "SORT_RO", redis_keys.SOURCES, "BY", "nosort", "GET", "#",
+                *(word for field in fields for word in ("GET", f"{redis_keys.source('*')}->{field}")),
+            )  # fmt: skip
+        except (ResponseError, RedisUnavailableError):  # it is only for users who may read every key
+            ids = await self._ids()
+            held = await self._redis.pipeline([("HMGET", redis_keys.source(each), *fields) for each in ids])
+            found = [part for each, pair in zip(ids, held, strict=True) for part in (each.encode(), *pair)]
+        return {
+            source.decode(): Progress(int(checkpoint), int(size or 0))
+            for source, checkpoint, size in zip(found[::3], found[1::3], found[2::3], strict=True)
+            if checkpoint is not None
+        }
 
     async def all(self) -> list[Source]:
         """Return all sources in the order in which they became known, the queue's own last.
@@ -51,27 +130,51 @@ class SourceRegistry:
         queue = await self.get(QUEUE_SOURCE)
         return [*(await self.known()).sources, *([queue] if queue else ())]
 
-    async def _sources(self) -> list[Source]:
-        ids = await self._redis.command("SMEMBERS", redis_keys.SOURCES)
-        with translated():
-            async with self._redis.client.pipeline(transaction=False) as pipe:
-                for identifier in ids:
-                    pipe.hgetall(redis_keys.source(identifier.decode()))
-                answers = await pipe.execute()
+    async def _ids(self) -> list[str]:
+        return [each.decode() for each in await self._redis.command("SMEMBERS", redis_keys.SOURCES)]
+
+    async def some(self, ids: Iterable[str]) -> list[Source]:
+        """Return those of some sources that Redis knows."""
+        answers = await self._redis.pipeline([("HGETALL", redis_keys.source(each)) for each in ids])
         return [_from_hash(fields) for fields in answers if fields]
 
-    async def version(self) -> int:
-        """Return the version of the list: it grows with each new source, moved file and restore.
-
-        Raises RecoveringError while Redis' state is not restored.
-        """
-        return (await self._version()).number
-
-    async def _version(self) -> _Version:
-        number, restored = await self._redis.command("HMGET", redis_keys.STATE, "registry", "restored")
+    async def version(self) -> Version:
+        """Return the version of the list. Raises RecoveringError while Redis' state is not restored."""
+        (number, restored), newest = await self._redis.pipeline(
+            [("HMGET", redis_keys.STATE, "registry", "restored"), ("ZRANGE", redis_keys.SOURCE_CHANGES, -1, -1)]
+        )
         if number is None:
             raise RecoveringError("Redis' state is not restored yet")
-        return _Version(int(number), restored or b"")
+        return Version(int(number), restored or b"", newest[0] if newest else b"")
+
+    async def _catch_up(self) -> Version:
+        """Bring the index to the list's present version: by what has changed since, or by all of it."""
+        async with self._catching_up:
+            before, index = self._indexed, self._index
+            now = await self.version()
+            changed = await self._changes(before, now)
+            if changed is None:
+                index, changed = SourceIndex(), await self._ids()
+            fields = ("path", "head")
+            held = await self._redis.pipeline([("HMGET", redis_keys.source(each), *fields) for each in changed])
+            for each, (path, head) in zip(changed, held, strict=True):
+                if path:
+                    index.put(each, os.fsdecode(path), head or b"")
+            self._index, self._indexed = index, now
+            return now
+
+    async def _changes(self, version: Version | None, now: Version) -> list[str] | None:
+        """Return the sources of all changes between; None when they are not all on record, or the list was set back."""
+        if version is None or now.restored != version.restored or now.number < version.number:
+            return None
+        ids = await self._redis.command(
+            "ZRANGE", redis_keys.SOURCE_CHANGES, version.number if version.newest else f"({version.number}",
+            now.number, "BYSCORE",
+        )  # fmt: skip
+        begun = [version.newest] if version.newest else []
+        if ids[: len(begun)] != begun or len(ids) != len(begun) + now.number - version.number:
+            return None
+        return [each.decode() for each in ids[len(begun) :]]
 
     async def get(self, source_id: str) -> Source | None:
         """Return a source; None when Redis does not know it."""
@@ -83,12 +186,13 @@ class SourceRegistry:
         found = await self._redis.command("HGET", redis_keys.source(source_id), "checkpoint")
         return None if found is None else int(found)
 
-    async def register(self, source: Source, version: int) -> bool:
-        """Add a source to the list, if the list is still at `version`.
+    async def register(self, source: Source, version: Version, lease: Lease | None = None) -> bool:
+        """Add a source to the list, if the list is still at `version`; take its lease in the same step.
 
         Returns False when the list has changed since: identify the file again.
         Raises RecoveringError while Redis' state is not restored.
         """
+        lease = lease or self.lease(source.id, 0.001)
         answer = await self._redis.run(
             "register",
             [
@@ -96,12 +200,33 @@ class SourceRegistry:
                 redis_keys.SOURCES,
                 redis_keys.source(source.id),
                 redis_keys.CHANGED_SOURCES,
+                redis_keys.SOURCE_CHANGES,
+                *lease.keys,
             ],
-            {"source": source.id, "sources_version": str(version), "fields": pairs_of(fields_of(source))},
+            {
+                "token": lease.token,
+                "milliseconds": lease.milliseconds,
+                "source": source.id,
+                "version": str(version.number),
+                "restored": text_of(version.restored),
+                "newest": text_of(version.newest),
+                "fields": pairs_of(fields_of(source)),
+            },
         )
         if answer[0] == b"recovering":
             raise RecoveringError("Redis' state is not restored yet")
-        return bool(answer[0] == b"ok")
+        if answer[0] != b"ok":
+            await self._catch_up()
+            return False
+        if self._indexed == version:
+            self._index.put(source.id, source.path, source.head)
+            self._indexed = Version(version.number + 1, version.restored, source.id.encode())
+        return True
+
+    def lease(self, source_id: str, seconds: float) -> Lease:
+        """Return a new owner for the lease of a source."""
+        keys = redis_keys.source_lease(source_id), redis_keys.source_holder(source_id)
+        return Lease(self._redis, *keys, seconds)
 
     async def update(
         self,
@@ -111,8 +236,9 @@ class SourceRegistry:
         size: int | None = None,
         problem: str | None = None,
         untouched: Stat | None = None,
+        release: Lease | None = None,
     ) -> None:
-        """Set the given fields of a source; do nothing when Redis does not know the source."""
+        """Set the given fields of a source, if Redis knows it; release a lease in the same step."""
         fields: dict[str, Argument] = {}
         if path is not None:
             fields["path"] = os.fsencode(path)
@@ -124,8 +250,15 @@ class SourceRegistry:
             fields["untouched"] = msgspec.json.encode(untouched)
         await self._redis.run(
             "update_source",
-            [redis_keys.STATE, redis_keys.source(source_id), redis_keys.CHANGED_SOURCES],
-            {"source": source_id, "moved": path is not None, "fields": pairs_of(fields)},
+            [
+                redis_keys.STATE,
+                redis_keys.source(source_id),
+                redis_keys.CHANGED_SOURCES,
+                redis_keys.SOURCE_CHANGES,
+                redis_keys.source_lease(source_id),
+            ],
+            {"source": source_id, "moved": path is not None, "fields": pairs_of(fields)}
+            | ({"token": release.token} if release else {}),
         )
 
 
