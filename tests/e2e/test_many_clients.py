@@ -114,7 +114,7 @@ def service(spawner: Spawner, tmp_path_factory: pytest.TempPathFactory) -> Itera
         (f"/v1/aggregates?{ALL}", "zrange", 1),
         (f"/v1/aggregates?{ALL}&as_of=2020-01-01", "zrange", 2),
         (f"/v1/aggregates?{ALL}&provenance=true", "zrange", 2),
-        ("/v1/reconcile", "zrange", 2),
+        ("/v1/reconcile", "zrange", 16),  # some for each of the two answers: the list of sources has a version, too
         ("/v1/restatements", "lrange", 10),
     ],
 )

@@ -27,8 +27,9 @@ class WaitingProgress(Progress):
 
     def __init__(self, waits: Waits, *columns: ProgressColumn, transient: bool = False) -> None:
         self._waits = waits
-        super().__init__(*columns, console=Console(stderr=True), transient=transient)
-        waits.shown = self.console.is_terminal
+        console = Console(stderr=True)
+        super().__init__(*columns, console=console, transient=transient, disable=not console.is_terminal)
+        waits.shown = console.is_terminal
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from daybook import logs
 from daybook.errors import DaybookError
 from daybook.lifespan import OpenStores, open_stores
 from daybook.logs import printable
@@ -106,6 +107,7 @@ class Doctor:
 @asynccontextmanager
 async def stores_to_read(settings: Settings, purpose: str, waits: Waits | None = None) -> AsyncIterator[OpenStores]:
     """Open the stores for a command that only reads, and tell meanwhile what the command waits for."""
+    logs.configure(quiet=True)
     waits = waits or Waits()
     async with telling(waits):
         waits.on(opening(settings))
