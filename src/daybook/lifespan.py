@@ -238,7 +238,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
         try:
             yield Services(stores, lambda: lane.waiting_for, worker_problems, waits, imports.problems)
         finally:
-            await supervisor.shut_down(settings.graceful_shutdown_seconds)
+            await supervisor.shut_down(max(0.0, settings.graceful_shutdown_seconds - supervisor.stop.seconds))
 
 
 def keep_running(valkey: EmbeddedValkey) -> Work:

@@ -51,6 +51,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    ending = asyncio.create_task(_end_in_time(stop, settings))
     supervisor = Supervisor(stop)
     with _listening_socket(settings) as listener:
         async with running_service(settings, supervisor) as services:
@@ -63,23 +64,28 @@ async def serve(settings: Settings) -> None:
                 timeout_graceful_shutdown=settings.graceful_shutdown_seconds * _HTTP_SHARE_OF_GRACE,  # type: ignore[arg-type]
             )
             server = _Server(config)
-            stopping = asyncio.create_task(_stop_server(stop, server, settings))
+            stopping = asyncio.create_task(_stop_server(stop, server))
             host, port = listener.getsockname()[:2]
             if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
                 log.warning(_OPEN_ADDRESS.format(host=settings.http_host, port=port))
             log.info("Daybook is running; stop it with Ctrl-C", address=f"http://{host}:{port}")
             await server.serve(sockets=[listener])
             stop.set()
-            await stopping
+            await asyncio.gather(stopping, ending)
     if supervisor.fatal is not None:
         raise supervisor.fatal
 
 
-async def _stop_server(stop: StopToken, server: uvicorn.Server, settings: Settings) -> None:
+async def _end_in_time(stop: StopToken, settings: Settings) -> None:
+    """End the process by force when it still runs after both timeouts; a stop during the start counts, too."""
     await stop.wait()
     log.info("stopping")
     force = settings.force_shutdown_seconds * _FORCE_SHARE
     _end_by_force_after(settings.graceful_shutdown_seconds + force)
+
+
+async def _stop_server(stop: StopToken, server: uvicorn.Server) -> None:
+    await stop.wait()
     server.should_exit = True
 
 

@@ -7,12 +7,14 @@ import pytest
 
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
-from daybook.errors import LaneLostError
+from daybook.errors import LaneLostError, RecoveringError
 from daybook.importing.context import Step
 from daybook.importing.importer import Importer
 from daybook.lane.lost_batches import LostBatches
 from daybook.runtime.stop import StopToken
 from daybook.stores import redis_keys
+from daybook.stores.stores import Stores
+from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 from support.pipeline import QUEUE, Parts, lane, oracle, write_rows
 
 JSON = '{"Timestamp":"2026-01-02","Type":"deposit","PaymentMethod":"method 1","Amount":7}'
@@ -174,16 +176,77 @@ async def test_a_queue_under_a_new_name_takes_over_what_waits_under_the_former(
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
         await queued(parts, path)
         await parts.redis.command("LPUSH", QUEUE, JSON)
+        waiting = await parts.queue.length()
     async with lane(server.socket, tmp_path / "archive.sqlite", queue="Renamed") as parts:
         assert await parts.redis.command("LLEN", QUEUE) == 0
-        assert await parts.queue.length() == 1
-        assert (await source_of(parts)).waiting == 0
-        await parts.import_all(path)
+        assert await parts.queue.length() == waiting
         await parts.drain()
+        assert (await source_of(parts)).rereads == 0
         expected = oracle(path)
         expected["2026-01-02", "deposits", "method 1"] += 7
         assert await parts.totals() == expected
         assert await parts.redis.command("HGET", redis_keys.STATE, "queue") == b"Renamed"
+
+
+async def test_an_importer_with_another_queue_waits_and_says_so(parts: Parts, tmp_path: Path) -> None:
+    other = TransactionQueue(parts.redis, "Other", QueueLimits(10, 1 << 20, 1 << 20))
+    importer = parts.importer(write_rows(tmp_path / "a.csv"))
+    importer._context = importer._context._replace(stores=Stores(redis=parts.redis, queue=other, archive=parts.archive))
+    with pytest.raises(RecoveringError, match="is used with the queue TransactionQueue, not Other"):
+        await to_end(importer)
+    assert await other.length() == 0
+
+
+async def test_a_loss_concerns_the_source_that_lost(parts: Parts, tmp_path: Path) -> None:
+    """The batches of another source stay, whose file may have gone."""
+    gone = write_rows(tmp_path / "gone.csv", days=8, rows=200)
+    await queued(parts, gone)
+    expected = oracle(gone)
+    before = await parts.queue.length()
+    robbed = write_rows(tmp_path / "robbed.csv", days=8, rows=200, seed=2)
+    importer = await queued(parts, robbed)
+    gone.unlink()
+    assert await parts.redis.command("LPOP", QUEUE) is not None  # its newest batch
+    assert await look(parts) == []
+    await parts.drain()
+    assert before > 3
+    assert await look(parts) == ["loss"]
+    assert {key: value for key, value in (await parts.totals()).items() if value < expected.get(key, 0)} == {}
+    await to_end(importer)
+    await parts.drain()
+    assert await parts.totals() == {
+        key: expected.get(key, 0) + oracle(robbed).get(key, 0) for key in expected.keys() | oracle(robbed).keys()
+    }
+    rereads = {source.path: source.rereads for source in (await parts.sources.known()).sources}
+    assert rereads == {str(gone): 0, str(robbed): 1}
+
+
+async def test_a_batch_in_the_middle_goes_and_others_of_other_sources_stay(parts: Parts, tmp_path: Path) -> None:
+    gone = write_rows(tmp_path / "gone.csv", days=8, rows=200)
+    robbed = write_rows(tmp_path / "robbed.csv", days=8, rows=200, seed=2)
+    importer = await queued(parts, robbed)
+    await queued(parts, gone)
+    expected = oracle(gone)
+    gone.unlink()
+    await steal(parts)  # the oldest of the robbed one
+    await parts.drain()
+    assert await parts.totals() == expected
+    await to_end(importer)
+    await parts.drain()
+    assert sum((await parts.totals()).values()) == sum(expected.values()) + sum(oracle(robbed).values())
+
+
+async def test_a_batch_that_fits_nowhere_is_rejected(parts: Parts, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", days=8, rows=200)
+    await queued(parts, path)
+    copy = await parts.redis.command("LINDEX", QUEUE, 0)
+    await parts.redis.command("RPUSH", QUEUE, copy)
+    await parts.drain()
+    assert await parts.queue.length() == 0
+    assert await parts.totals() == oracle(path)
+    rejects = await parts.hot.waiting_rejects()
+    assert [reject.source for reject in rejects] == ["queue"]
+    assert "does not continue" in rejects[0].reason
 
 
 async def test_only_the_lanes_owner_sets_checkpoints_back(parts: Parts, server: EmbeddedValkey, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from daybook.stores.connection import SCRIPTS as _SCRIPT_NAMES
 
-_AFTER_A_LOSS = ("waiting", "read_again")
+_AFTER_A_LOSS = ("waiting", "read_again", "adopt_queue")
 
 
 def _around(scripts: Iterable[str]) -> tuple[str, ...]:

@@ -57,12 +57,14 @@ def renamed(case: Case) -> None:
     progress = Progress(service, file)
     with case.readers([service], [file]):
         for number in range(case.faults):
-            service.launch(RedisTransactionQueueKeyName=f"{QUEUE}-{number}", ReplaySpeed=2)
+            at = "redis.adopt_queue.after" if case.chance.random() < SHARE_AT_A_POINT else ""
+            name = f"{QUEUE}-{number}"
+            service.launch(RedisTransactionQueueKeyName=name, ReplaySpeed=2, DAYBOOK_FAILPOINT=at)
             until(lambda: progress.has_grown() or service.running.poll() is not None, "it does some work")
             time.sleep(case.chance.uniform(0, LONGEST_WAIT_SECONDS))
             service.kill()
             case.outcome.faults += 1
-        case.start(service, RedisTransactionQueueKeyName=QUEUE, ReplaySpeed=0)
+        case.start(service, RedisTransactionQueueKeyName=QUEUE, ReplaySpeed=0, DAYBOOK_FAILPOINT="")
         check(case, service, stores, [file])
 
 

@@ -111,7 +111,9 @@ class Aggregator:
     async def _aggregate(self, elements: Sequence[Element]) -> int:
         applied = await self._apply(elements)
         if applied.gap and applied.elements == 0:
-            return await self._lost.read_again()
+            if dropped := await self._lost.read_again():
+                return dropped
+            applied = await self._apply(elements[:1], rejects_gap=True)
         await self._hold(applied.changes)
         refused: RefusedMethods = {}
         if full := self._full(applied.changes):
@@ -123,11 +125,11 @@ class Aggregator:
         self._lost.trimmed(applied.elements)
         return applied.elements
 
-    async def _apply(self, elements: Sequence[Element]) -> Applied:
+    async def _apply(self, elements: Sequence[Element], *, rejects_gap: bool = False) -> Applied:
         """Read elements in a thread, and first the ledgers of their sources."""
         while True:
             applied = await asyncio.to_thread(
-                ElementReader(self._ledgers, max(1, self._max_buckets // 2)).apply, elements
+                ElementReader(self._ledgers, max(1, self._max_buckets // 2), rejects_gap=rejects_gap).apply, elements
             )
             if not applied.unknown_sources:
                 return applied

@@ -59,10 +59,8 @@ class Dumper:
         """Dump every interval until the stop. Wait and try again while the archive is away."""
 
         async def step() -> float:
-            try:
-                if await self._is_due(stop):
-                    await self.dump_once()
-            finally:
+            if await self._is_due(stop):
+                await self.dump_once()
                 self._due = time.monotonic() + self._retention.interval_seconds
             return 0.0
 

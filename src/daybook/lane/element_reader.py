@@ -53,9 +53,10 @@ class ElementReader:
     read becomes a reject with its reason. A ledger with offset -1 stands for a source that is in neither store.
     """
 
-    def __init__(self, ledgers: Mapping[str, Position], max_buckets: int) -> None:
+    def __init__(self, ledgers: Mapping[str, Position], max_buckets: int, *, rejects_gap: bool = False) -> None:
         """Take the `ledgers` by source. Reading ends once the elements touch more than `max_buckets` buckets."""
         self._ledgers, self._max_buckets = ledgers, max_buckets
+        self._rejects_gap = rejects_gap
         self._applied = Applied()
         self._parts: dict[str, list[CellColumns]] = {}
         self._buckets = np.zeros(0, np.int64)
@@ -117,6 +118,9 @@ class ElementReader:
             return 1
         if ledger.offset < 0:
             self._reject(element, f"batch of source {header.source!r}, which Redis does not know")
+            return 1
+        if header.start != ledger.offset and self._rejects_gap:
+            self._reject(element, f"batch does not continue source {header.source!r}")
             return 1
         if header.start != ledger.offset:
             self._applied.gap = True

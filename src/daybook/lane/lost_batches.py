@@ -10,7 +10,10 @@ from daybook.stores.stores import Stores
 
 log = structlog.get_logger("queue")
 
+_SOURCES_NAMED = 5
 _LOOK_SECONDS = 2.0
+_FULL_LOOK_SECONDS = 30.0
+"""Even when no batch is said to be queued: another program may have confused that number."""
 
 
 class LostBatches:
@@ -28,7 +31,7 @@ class LostBatches:
         self._mark: Waiting | None = None
         self._left = 0
         """Number of elements of the mark that are not trimmed yet."""
-        self._next_look = 0.0
+        self._next_look = self._next_full_look = 0.0
 
     def trimmed(self, elements: int) -> None:
         """Note that the consumer trimmed `elements` elements."""
@@ -45,7 +48,10 @@ class LostBatches:
 
     async def _take_mark(self) -> None:
         requeue = self._stores.requeue
-        mark = await requeue.waiting() if await requeue.queued_bytes() else Waiting(0, {})
+        now, mark = self._clock(), Waiting(0, {})
+        if now >= self._next_full_look or await requeue.queued_bytes():
+            self._next_full_look = now + _FULL_LOOK_SECONDS
+            mark = await requeue.waiting()
         if mark.elements == 0:
             self._mark = None
             await self._judge(mark)
@@ -66,8 +72,9 @@ class LostBatches:
         if found.sources:
             self._on_loss()
             log.warning(
-                "batches left the queue without a commit: another program takes them; their files are read again",
+                "batches left the queue without a commit; another program may take them. Their files are read again",
                 queue=self._stores.queue.key,
-                sources=len(found.sources),
+                sources=found.sources[:_SOURCES_NAMED],
+                number=len(found.sources),
             )
         return found.dropped_batches

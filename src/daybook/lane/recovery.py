@@ -26,9 +26,10 @@ async def recover(stores: Stores, token: str) -> None:
             f"the {archive.name} archive is older than Redis (its snapshot is {held.snapshot}, Redis has settled "
             f"{state.settled}): bring the newer archive back, or empty Redis to go on from this archive"
         )
-    if state is not None and not state.is_behind(held.snapshot):
-        await _follow_queue(stores, token)
-        return
+    if state is not None:
+        await _adopt_queue(stores, token)
+        if not state.is_behind(held.snapshot):
+            return
     dropped = await restore(stores.redis, stores.queue.key, token, held, await archive.sources())
     if held.snapshot:
         log.warning(
@@ -40,16 +41,11 @@ async def recover(stores: Stores, token: str) -> None:
         )
 
 
-async def _follow_queue(stores: Stores, token: str) -> None:
+async def _adopt_queue(stores: Stores, token: str) -> None:
     """Take over the elements that wait under another key, when the queue's name has changed since the last owner."""
     former = await stores.requeue.former_queue()
     if former == stores.queue.key:
         return
-    found = await stores.requeue.read_again(token, former)
-    log.warning(
-        "the queue has another name now; what waited under the former one is taken over",
-        queue=stores.queue.key,
-        former=former,
-        moved_elements=found.moved_elements,
-        read_again=len(found.sources),
-    )
+    moved = await stores.requeue.adopt(token, former or stores.queue.key)
+    if former is not None:
+        log.warning("the queue has another name now", queue=stores.queue.key, former=former, moved_elements=moved)

@@ -42,16 +42,19 @@ async def repeat(
     for long resets `backoff` itself. `wait` is noted from a failure until the next step that succeeds.
     """
     backoff, wait = backoff or Backoff(), wait or Wait()
-    while not stop.is_set():
-        try:
-            seconds = await step()
-            backoff.reset()
-            wait.end()
-        except raised:
-            raise
-        except retried as error:
-            seconds = backoff.seconds()
-            wait.begin(str(error))
-            await on_failure(error, seconds)
-        if seconds:
-            await stop.wait(seconds)
+    try:
+        while not stop.is_set():
+            try:
+                seconds = await step()
+                backoff.reset()
+                wait.end()
+            except raised:
+                raise
+            except retried as error:
+                seconds = backoff.seconds()
+                wait.begin(str(error))
+                await on_failure(error, seconds)
+            if seconds:
+                await stop.wait(seconds)
+    finally:
+        wait.end()

@@ -1,6 +1,7 @@
 """The stop token. Every loop waits for it together with its work or its next turn."""
 
 import asyncio
+import time
 from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
@@ -13,10 +14,18 @@ class StopToken:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._asked_at = 0.0
 
     def set(self) -> None:
         """Ask for the stop and wake all that wait for it."""
+        if not self._event.is_set():
+            self._asked_at = time.monotonic()
         self._event.set()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the stop was asked for; 0 before."""
+        return time.monotonic() - self._asked_at if self._event.is_set() else 0.0
 
     def is_set(self) -> bool:
         """Return True once the stop is asked for."""

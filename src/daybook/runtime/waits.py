@@ -1,8 +1,7 @@
 """Waits of the background work: each knows its reason and its beginning, so that no wait is silent."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 
 class Wait:
@@ -21,14 +20,6 @@ class Wait:
 
     def end(self) -> None:
         self.reason = ""
-
-    @contextmanager
-    def during(self, reason: str) -> Iterator[None]:
-        self.begin(reason)
-        try:
-            yield
-        finally:
-            self.end()
 
     @property
     def seconds(self) -> float:

@@ -73,9 +73,9 @@ class HotBuckets:
                 [redis_keys.VERSIONS, redis_keys.CHANGED, redis_keys.CLOSED],
                 {**redis_keys.PREFIXES, "buckets": [*map(redis_keys.bucket_name, part)]},
             )
-            self._damaged.difference_update(part)
             try:
                 found |= await asyncio.to_thread(_parse, part, answers)
+                self._damaged.difference_update(part)
             except DamagedBucketError as error:
                 self._damaged.add(Bucket(*error.bucket))
                 raise

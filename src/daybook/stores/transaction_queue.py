@@ -97,6 +97,11 @@ class TransactionQueue:
                 return Enqueued(moved_to=int(answer[1]))
             case b"unknown":
                 return Enqueued(unknown=True)
+            case b"other queue":
+                raise RecoveringError(
+                    f"Redis is used with the queue {answer[1].decode()}, not {self.key}: set "
+                    "RedisTransactionQueueKeyName to it, or restart the instance that has the lane with this one"
+                )
             case b"recovering":
                 raise RecoveringError("Redis' state is not restored yet")
             case _:

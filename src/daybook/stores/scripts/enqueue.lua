@@ -3,6 +3,7 @@
 -- batch: `stores/transaction_queue.py:enqueue`.
 -- Answers {'ok'}, or, with nothing written:
 --   {'recovering'}: Redis is not restored yet;
+--   {'other queue', key}: the lane works on another queue;
 --   {'unknown'}: the source is not known;
 --   {'moved', checkpoint}: the checkpoint is not where the batch starts;
 --   {'full'} or {'rejects full'}: the batch, or its rejects, must wait for room.
@@ -11,6 +12,10 @@ local batch, element = cmsgpack.unpack(ARGV[1]), ARGV[2]
 
 if redis.call('EXISTS', state) == 0 then
   return {'recovering'}
+end
+local lanes_queue = redis.call('HGET', state, 'queue')
+if lanes_queue and lanes_queue ~= queue then
+  return {'other queue', lanes_queue}
 end
 local checkpoint = redis.call('HGET', source, 'checkpoint')
 if not checkpoint then
