@@ -8,12 +8,13 @@ def main() -> None:
     from daybook import failpoints
     from daybook.cli.commands import app
     from daybook.errors import DaybookError
-    from daybook.logs import printable
 
     failpoints.arm()
     try:
         app()
     except DaybookError as error:
+        from daybook.logs import printable
+
         sys.stderr.write(f"daybook: {printable(str(error))}\n")
         sys.exit(1)
     except KeyboardInterrupt:
