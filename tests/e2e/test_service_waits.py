@@ -1,4 +1,4 @@
-"""Every wait of a running service: named with its reason in `/readyz`, and after a while no service is ready with it."""
+"""Every wait of a running service: named with its reason in `/readyz`, and above a limit not ready with it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
