@@ -68,7 +68,7 @@ class Pieces(NamedTuple):
     async def after(self, position: Position, speed: float) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of all whole records after a position that the file holds now.
 
-        The first piece of a file begins with its header. `speed` is the replay speed, 0 for no pauses.
+        The first piece of a file begins with its header; in a file of corrections it is the header alone. `speed` is the replay speed, 0 for no pauses.
         """
         if position.offset > 0:
             async with aclosing(self._rows(position.line, speed)) as pieces:
@@ -81,7 +81,7 @@ class Pieces(NamedTuple):
         )
         hit("file.header")
         async with aclosing(self._rows(self.header.lines, speed)) as pieces:
-            first = await anext(pieces, None)
+            first = None if self.header.layout.rejected else await anext(pieces, None)
             yield first._replace(sums=first.sums.after_header(header.sums)) if first else header
             async for piece in pieces:
                 yield piece
