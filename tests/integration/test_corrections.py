@@ -400,7 +400,7 @@ async def test_another_redis_for_a_moment_makes_no_correction_void(server: Embed
         first = await correctable(parts, tmp_path / "original.csv")
         await add(parts, write_corrections(tmp_path / "one.csv", first, ("visa", 5, 2)))
         importer = parts.importer(write_corrections(tmp_path / "two.csv", first, ("wire", 5, 2)))
-        importer._file = await importer._look()  # registered, and nothing queued yet
+        await importer.import_next(StopToken())
         await parts.redis.command("SWAPDB", 0, 1)
         with pytest.raises(RecoveringError):
             await importer.import_next(StopToken())
@@ -416,7 +416,7 @@ async def test_a_note_whose_row_was_never_read_corrects_nothing_yet(server: Embe
     async with lane(server.socket, tmp_path / "archive.sqlite") as parts:
         first = await correctable(parts, tmp_path / "original.csv")
         importer = parts.importer(write_corrections(tmp_path / "one.csv", first, ("visa", 5, 2)))
-        importer._file = await importer._look()  # registered, and nothing queued yet
+        await importer.import_next(StopToken())
         source = (await source_of(parts, tmp_path / "one.csv")).id
         await parts.archive.correct([Correction(first, 2, source, 2)])  # and the importer is killed
         assert await corrections(parts, first) == {}
