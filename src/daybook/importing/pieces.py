@@ -70,6 +70,7 @@ class Pieces(NamedTuple):
 
         The first piece of a file begins with its header; in a file of corrections it is the header alone. `speed` is the
         replay speed, 0 for no pauses.
+        replay speed, 0 for no pauses.
         """
         if position.offset > 0:
             async with aclosing(self._rows(position.line, speed)) as pieces:
