@@ -68,9 +68,8 @@ class Pieces(NamedTuple):
     async def after(self, position: Position, speed: float) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of all whole records after a position that the file holds now.
 
-        The first piece of a file begins with its header; in a file of corrections it is the header alone. `speed` is the
-        replay speed, 0 for no pauses.
-        replay speed, 0 for no pauses.
+        The first piece of a file begins with its header; in a file of corrections it is the header alone.
+        `speed` is the replay speed, 0 for no pauses.
         """
         if position.offset > 0:
             async with aclosing(self._rows(position.line, speed)) as pieces:
