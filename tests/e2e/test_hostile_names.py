@@ -29,7 +29,6 @@ def test_commands_escape_names(daybook: Commands, tmp_path: Path, file: Path) ->
     shown = f"{tmp_path}/{SHOWN}"
     told = daybook.run("import", file)
     assert told.output == f"{shown}: imported: 2 rows = 1 applied + 1 rejected + 0 waiting\n"
-    assert SHOWN in told.log
     verified = daybook.run("verify", file)
     assert verified.output.startswith(f"{shown}: recomputed: 2 rows")
     exported = daybook.run("rejects", "export", file, "-o", tmp_path / "r\x1b[2J.csv")
@@ -50,7 +49,6 @@ def test_commands_escape_names(daybook: Commands, tmp_path: Path, file: Path) ->
 def test_the_progress_on_a_terminal_escapes_names(daybook: Commands, file: Path) -> None:
     daybook.settings |= {"FORCE_COLOR": 1}
     told = daybook.run("import", file)
-    assert SHOWN in told.log
     assert NAME not in told.log
 
 

@@ -20,6 +20,8 @@ from support.service import Service, Setting, embedded_socket
 from support.spawner import Spawner
 
 DAYS, METHODS, CLIENTS = 2000, 5, 40
+LOOKS = 20
+"""Reads that the import manager may make meanwhile, at most: half of one read for each client."""
 FIRST = date(2015, 1, 1)
 ALL = "from_date=0001-01-01&to_date=9999-12-31"
 MOST_MEGABYTES = 100
@@ -128,7 +130,7 @@ def test_what_many_ask_at_once_is_made_once(service: Service, path: str, read_by
     answers, live = while_alive(service, lambda: ask_at_once(service, [path] * CLIENTS))
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
-    assert 0 < calls(service, read_by) - before <= most_reads
+    assert 0 < calls(service, read_by) - before <= most_reads + LOOKS
     assert peak_of(service).service - peak < MOST_MEGABYTES
     assert max(live) < SLOWEST_LIVE_SECONDS
 

@@ -236,6 +236,26 @@ async def test_a_batch_in_the_middle_goes_and_others_of_other_sources_stay(parts
     assert sum((await parts.totals()).values()) == sum(expected.values()) + sum(oracle(robbed).values())
 
 
+async def test_a_batch_that_comes_back_after_its_loss_keeps_its_rejects(parts: Parts, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "timestamp,type,payment_method,amount\n" + "2026-01-01,deposit,visa,1\n2026-01-01,deposit,visa,-1\n" * 3
+    )
+    await to_end(parts.importer(path))
+    stolen = await parts.redis.command("RPOP", QUEUE)
+    while await parts.queue.length():
+        await parts.redis.command("RPOP", QUEUE)
+    path.unlink()
+    assert await look(parts) == ["loss"]
+    await parts.redis.command("RPUSH", QUEUE, stolen)
+    await parts.drain()
+    await look(parts)
+    await parts.dumper.dump_once()
+    source = await source_of(parts)
+    assert (source.applied_rows, source.rejected_rows, source.waiting) == (3, 3, 0)
+    assert len(await parts.archive.rejects(source.id, 0, 100)) == 3
+
+
 async def test_a_batch_that_fits_nowhere_is_rejected(parts: Parts, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.csv", days=8, rows=200)
     await queued(parts, path)

@@ -61,7 +61,7 @@ class LostBatches:
     async def _judge(self, mark: Waiting) -> None:
         for source, checkpoint in mark.checkpoints.items():
             found = await self._stores.sources.get(source)
-            if found is not None and found.applied.offset < checkpoint:
+            if found is not None and (found.applied.offset < checkpoint or found.read.offset < found.applied.offset):
                 await self.read_again()
                 return
 

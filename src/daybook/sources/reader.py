@@ -133,6 +133,8 @@ class BlockReader:
         rest = self._peek(self._max_line_bytes)
         if not rest:
             return ""
+        if aligned_end(rest, final=False):  # whole rows have come since
+            return ""
         if not rest.endswith(b"\n"):
             return "the last line has no line end: it is read when it has one"
         return "a quoted field at the end is still open"

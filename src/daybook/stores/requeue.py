@@ -69,7 +69,6 @@ class Requeue:
             "read_again",
             [
                 redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.SOURCES, redis_keys.CHANGED_SOURCES,
-                redis_keys.REJECTS,
             ],
             token,
             {**redis_keys.PREFIXES, "batch_mark": text_of(BATCH_MARK)},

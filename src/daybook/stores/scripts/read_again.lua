@@ -1,8 +1,8 @@
 -- Has the rows of lost batches queued anew. For each source whose rows the queue does not hold in one piece from the
--- ledger to the checkpoint: drops its batches and its later rejects, and sets its checkpoint back to its ledger.
--- All other elements stay where they are. request: `stores/requeue.py:read_again`.
+-- ledger to the checkpoint: drops its batches and sets its checkpoint to its ledger. Its rejects stay, because a lost
+-- batch may come back. All other elements stay where they are. request: `stores/requeue.py:read_again`.
 -- Answers {'lost'}, or {'ok', batches dropped, {source, ...}}: the sources whose checkpoint went back.
-local lane, state, queue, sources, changed_sources, rejects = unpack(KEYS)
+local lane, state, queue, sources, changed_sources = unpack(KEYS)
 local token, request = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
 
@@ -34,7 +34,7 @@ for first = 1, length, 64 do
     end
   end
 end
-local dropped, set_back, last_lines = 0, {}, {}
+local dropped, set_back = 0, {}
 for id, source in pairs(held) do
   if source.reached ~= source.checkpoint then
     for _, element in ipairs(source.batches) do
@@ -47,26 +47,7 @@ for id, source in pairs(held) do
     call('HINCRBY', key, 'rereads', 1)
     call('SADD', changed_sources, id)
     set_back[#set_back + 1] = id
-    last_lines[id] = cjson.decode(source.applied).line or 0
   end
 end
 call('HSET', state, 'queued_bytes', queued_bytes)
-if #set_back > 0 then
-  local kept, record_bytes = {}, 0
-  for _, reject in ipairs(call('LRANGE', rejects, 0, -1)) do
-    local id, line = string.match(reject, '^{"source":"([^"]*)","line":(%d+),')
-    if last_lines[id] and tonumber(line) > last_lines[id] then
-      record_bytes = record_bytes + #reject
-    else
-      kept[#kept + 1] = reject
-    end
-  end
-  if record_bytes > 0 then
-    call('DEL', rejects)
-    for first = 1, #kept, 4000 do
-      call('RPUSH', rejects, unpack(kept, first, math.min(first + 3999, #kept)))
-    end
-    call('HINCRBY', state, 'record_bytes', 0 - record_bytes)
-  end
-end
 return {'ok', dropped, set_back}
