@@ -61,7 +61,7 @@ class SampleSpec:
     bad_rows: float = 0.0
     """Share of rows that break a rule of the contract; the kinds of `FAULTS` take turns."""
     seconds: float = 60.0
-    """What all `sleep_ms` (every line's last field, in bad rows too) add up to, to the millisecond."""
+    """The sum of all `sleep_ms` (every line's last field, in bad rows too), exact to the millisecond."""
     seed: int = 1
 
     def check(self) -> None:
@@ -164,7 +164,7 @@ def _second(spec: SampleSpec, row: Whole, knots: Whole) -> Whole:
 
 
 def _clock(spec: SampleSpec, row: Whole, knots: Whole) -> Whole:
-    """How far, in seconds, the rows on time have come by a row; straight between the knots."""
+    """Return the second that the rows on time have reached at a row; straight between the knots."""
     progress = row * (_KNOTS * _STEPS) // spec.rows
     knot, step = progress // _STEPS, progress % _STEPS
     before, after = knots[knot], knots[knot + 1]
@@ -286,4 +286,4 @@ FAULTS: tuple[Callable[[list[bytes]], list[bytes]], ...] = (
     _inserted(_AMOUNT, b"extra"),
     _replaced(_METHOD, b"caf\xe9"),
 )
-"""How a row is spoilt, one kind each of what the contract rejects; none touches `sleep_ms`."""
+"""The ways to spoil a row, one for each kind that the contract rejects; none touches `sleep_ms`."""

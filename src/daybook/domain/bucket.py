@@ -62,7 +62,7 @@ class HeldBucket(NamedTuple):
 
     state: BucketState
     since: str = ""
-    """When the bucket last changed, as `clock.moment_text`; empty when unknown."""
+    """Time of the bucket's last change, as `clock.moment_text`; empty when unknown."""
     resident: bool = False
     """True when Redis holds the bucket."""
     closed: bool = False

@@ -51,7 +51,7 @@ class Source(msgspec.Struct, frozen=True):
     refused: Refused = Refused()
     """The refused rows among those before the ledger (`MaxMethodsPerBucket`)."""
     rereads: int = 0
-    """How often its batches left the queue without a commit, so that its rows were read again."""
+    """Number of times that its batches left the queue without a commit and its rows were read again."""
     columns: tuple[str, ...] = ()
     """Column names of the header, in lower case; empty for the source `queue`."""
 

@@ -70,7 +70,7 @@ class OpenFile:
     """The file's stat, taken before its content was read."""
     pieces: AsyncGenerator[Piece, None]
     renew_at: float | None
-    """When the lease is to be renewed; None while the file is at rest, without a lease."""
+    """Time at which to renew the lease; None while the file is at rest, without a lease."""
     noted: tuple[int, Stat, str] | None = None
     """Size, stat and problem as last noted in Redis at the file's end."""
     has_queued: bool = False

@@ -26,7 +26,7 @@ log = structlog.get_logger("importer")
 _LOOK_SHARE = 100
 """A look at all files, or at all sources, is made again after so many times what it took."""
 _FEW = 100
-"""As many changed files are looked at one by one."""
+"""Largest number of changed files that are looked at one by one."""
 _TROUBLED_SECONDS = 0.05
 """Times the number of files that have a problem or wait: the pause until each of them is looked at again."""
 
@@ -37,17 +37,17 @@ class _File:
 
     importer: Importer
     stat: Stat | None
-    """As the file was before it was last read; another one means that there may be more to read."""
+    """State of the file before it was last read; with another one there may be more to read."""
     due: float | None = None
-    """When it is visited; None: at rest, or being visited."""
+    """Time of its next visit; None while it is at rest or being visited."""
     again: bool = False
     """It changed while it was visited."""
     rested: float = 0.0
-    """When the last visit ended."""
+    """Time at which the last visit ended."""
     failure: str = ""
-    """What the last visit died of."""
+    """Failure that ended the last visit; empty when none did."""
     failed_at: int = 0
-    """How many pieces were queued then."""
+    """Number of pieces that were queued at that failure."""
     troubled: bool = False
     backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 10.0))
 

@@ -27,7 +27,7 @@ _FULL_WAIT_SECONDS = 0.02
 ANOTHER_IMPORTER, QUEUE_ROOM = "another importer", "room in the queue"
 """Reasons to wait."""
 _FEW_CELLS = 500
-"""As many are encoded before a thread would have begun."""
+"""Largest number of cells that are encoded without a thread, whose start would take longer."""
 
 
 class Importer:
@@ -59,7 +59,7 @@ class Importer:
         self.already_imported = False
         """True when the first look at the file found that its rows were read before."""
         self.pieces = 0
-        """How many this object has queued."""
+        """Number of pieces that this object has queued."""
         self.at_end = asyncio.Event()
         """Set while there is nothing to read."""
 
@@ -70,7 +70,7 @@ class Importer:
 
     @property
     def has_queued(self) -> bool:
-        """Whether this object queued rows."""
+        """True when this object has queued rows."""
         return self.pieces > 0
 
     @property

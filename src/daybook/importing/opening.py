@@ -40,7 +40,7 @@ class Finder(NamedTuple):
     """Held while a file of this process is registered: the next one is compared with it."""
     lease_seconds: float
     complete: bool
-    """Whether a last line without a line end counts."""
+    """True when a last line without a line end counts."""
 
     async def find(self, path: Path) -> Found:
         """Identify the file, register new content as a new source, and open a file that is not read to its end.

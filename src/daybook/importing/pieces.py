@@ -31,7 +31,7 @@ class Piece(NamedTuple):
     pause_seconds: float = 0.0
     """Seconds to wait after the piece is queued."""
     cut_pauses: bool = False
-    """Whether a row of the piece asks for a longer pause than there is."""
+    """True when a row of the piece asks for a longer pause than the longest allowed."""
 
 
 class Pieces(NamedTuple):

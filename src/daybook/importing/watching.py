@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
     folder: Path
     below: bool
-    """Whether the folders below it are watched, too."""
+    """True when the folders below it are watched, too."""
     inode: int
     """A folder that is made anew must be watched anew."""
 

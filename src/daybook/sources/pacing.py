@@ -20,7 +20,7 @@ class Due(NamedTuple):
     pause_seconds: float
     """Seconds to wait after the piece is pushed."""
     cut_pauses: bool = False
-    """Whether a row of the piece asks for a longer pause than there is."""
+    """True when a row of the piece asks for a longer pause than the longest allowed."""
 
 
 def paced(block: bytes, layout: Layout, speed: float) -> Iterator[Due]:

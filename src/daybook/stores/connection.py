@@ -42,7 +42,7 @@ Argument = str | bytes | int | float
 
 
 class AppendFsync(NamedTuple):
-    """When the server syncs its append-only file."""
+    """The times at which the server syncs its append-only file."""
 
     policy: str
     """The setting `appendfsync`: `always`, `everysec` or `no`."""

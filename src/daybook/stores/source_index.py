@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
 _KEY_BYTES = 1024
-"""Of each head that is held here. Longer heads that are alike up to it are found together; `identify` compares all."""
+"""Bytes of each head in the index. Longer heads with the same beginning are found together; `identify` compares all."""
 
 
 class SourceIndex:
