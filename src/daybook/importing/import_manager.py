@@ -23,7 +23,7 @@ from daybook.sources.files import folder_of, looked_at, stat_or_none
 
 log = structlog.get_logger("importer")
 
-_LOOK_SHARE = 100
+_LOOK_SHARE = 200
 """A look at all files, or at all sources, is made again after so many times what it took."""
 _FEW = 100
 """Largest number of changed files that are looked at one by one."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from daybook.domain.position import Position
 from daybook.failpoints import hit
 from daybook.importing.correcting import Correcting
-from daybook.importing.summing_pool import SummingPool
+from daybook.importing.summing_pool import WORTH_A_THREAD, SummingPool
 from daybook.sources.columns.cells import empty
 from daybook.sources.pacing import paced
 from daybook.sources.reader import Block, BlockReader
@@ -155,13 +155,15 @@ class Pieces(NamedTuple):
 
     async def _at_pace(self, speed: float) -> AsyncGenerator[Piece, None]:
         """Yield pieces with the pauses that `sleep_ms` asks for."""
-        while block := await asyncio.to_thread(self.reader.next_block, 1):
+        at_end = False
+        while not at_end and (block := await asyncio.to_thread(self.reader.next_block, 1)):
+            at_end = self.reader.exhausted
             if block.overlong:
                 yield (await self.sum_block(block, threading.Event()))[0]
                 continue
             running = block.hash_before.copy()
-            dues = paced(block.data, self.header.layout, speed)
-            while due := await asyncio.to_thread(next, dues, None):
+            dues, small = paced(block.data, self.header.layout, speed), block.size <= WORTH_A_THREAD
+            while due := next(dues, None) if small else await asyncio.to_thread(next, dues, None):
                 before = running.copy()
                 running.update(due.data)
                 part = Block(due.data, len(due.data), running.hexdigest(), before)

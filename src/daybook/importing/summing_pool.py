@@ -20,7 +20,8 @@ log = structlog.get_logger("summing")
 
 WORTH_A_PROCESS = 2 << 20
 """Bytes from which a block goes to a worker; a smaller block is summed faster than it is passed on."""
-_WORTH_A_THREAD = 8 << 10
+WORTH_A_THREAD = 8 << 10
+"""Bytes up to which a block is read and summed faster than a thread takes it on."""
 _MOST_WORKERS = 4
 _MOST_DEATHS = 3
 _PIPE_BYTES = 1 << 20
@@ -134,7 +135,7 @@ class SummingPool:
                     await self._bury(worker, "a summing worker died; this process sums its block", str(error))
             else:
                 self._idle.put_nowait(None)
-        if len(block) <= _WORTH_A_THREAD:
+        if len(block) <= WORTH_A_THREAD:
             return sum_rows_within(block, layout, source, limits, stopped)
         return await asyncio.to_thread(sum_rows_within, block, layout, source, limits, stopped)
 
