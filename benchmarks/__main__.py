@@ -16,6 +16,7 @@ from benchmarks.parts import (
     held_up,
     import_speed,
     json_elements,
+    many_clients,
     many_files,
     scale,
     stages,
@@ -35,6 +36,7 @@ PARTS: dict[str, Part] = {
     "huge": scale.run_huge,
     "stages": stages.run,
     "files": many_files.run,
+    "clients": many_clients.run,
     "scripts": held_up.run,
     "json": json_elements.run,
     "stats": stats.run,
@@ -43,7 +45,7 @@ PARTS: dict[str, Part] = {
     "dumps": dumps.run,
     "start": starting.run,
 }
-NOT_QUICK = frozenset({"files", "stages", "wide", "huge", "busy", "years"})
+NOT_QUICK = frozenset({"files", "clients", "stages", "wide", "huge", "busy", "years"})
 ON_REQUEST = frozenset({"huge"})
 _ROWS, _ROUNDS = 10_000_000, 5
 _QUICK_ROWS, _QUICK_ROUNDS = 1_000_000, 1
