@@ -9,6 +9,7 @@
         + RecoveringError: Redis answers, but what is needed is not restored or not archived yet
     - BusyError: too many answers are in the making, or one takes too long; 503
     - SourceError: a file cannot be imported as it is
+    - ReversalError: a source cannot be reverted or replaced as it is; 409
     - LaneLostError: another process took the lane over, or Redis went back in time
     - FencedError: a later dumper opened the archive
     - IntegrityError: a store holds a state that no correct history leads to
@@ -63,6 +64,12 @@ class BusyError(DaybookError):
 
 class SourceError(DaybookError):
     """A file cannot be imported as it is. The message names the file and what is wrong with it."""
+
+
+class ReversalError(DaybookError):
+    """A source cannot be reverted or replaced as it is. The message says why and what to do; nothing has changed."""
+
+    status = 409
 
 
 class LaneLostError(DaybookError):

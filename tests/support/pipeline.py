@@ -48,13 +48,17 @@ class Parts:
 
     def importer(self, path: Path, *, buckets: int | None = None) -> Importer:
         """Make an importer for a file. No batch touches more than `buckets` buckets."""
+        self.importers.append(Importer(path, self.context(buckets)))
+        return self.importers[-1]
+
+    def context(self, buckets: int | None = None) -> ImportContext:
         options = ImportOptions(
             replay_speed=0,
             limits=Limits(buckets or self.max_buckets // 2, rejects=5),
             lease_seconds=60,
             alone=True,
         )
-        context = ImportContext(
+        return ImportContext(
             self.stores,
             asyncio.Semaphore(4),
             asyncio.Lock(),
@@ -62,8 +66,6 @@ class Parts:
             Correcting(self.stores),
             options,
         )
-        self.importers.append(Importer(path, context))
-        return self.importers[-1]
 
     async def import_all(self, path: Path) -> None:
         importer = self.importer(path, buckets=4)

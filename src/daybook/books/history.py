@@ -15,6 +15,7 @@ from daybook.stores.consistent_read import consistent_read
 from daybook.stores.stores import Stores
 
 _PER_PAGE = 1000
+_NOTHING = Cell(0, 0)
 _AFTER_EVERY_KEY = "~"
 """Suffix of a day that sorts after the keys of all its restatements."""
 
@@ -63,7 +64,7 @@ class _Past:
     def _cells(self, now: Cells) -> Cells:
         before = dict(now)
         for method, change in self.undone.items():
-            before[method] = Cell(parse_total(change.old), now[method].transactions - change.transactions)
+            before[method] = Cell(parse_total(change.old), now.get(method, _NOTHING).transactions - change.transactions)
         return {method: cell for method, cell in before.items() if cell.units or cell.transactions}
 
 

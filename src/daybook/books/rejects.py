@@ -36,7 +36,10 @@ class Rejects:
         return found
 
     async def page(self, source_id: str, after_line: int, number: int) -> list[JudgedReject]:
-        """Return at most `number` rejects of a source after `after_line`, in line order."""
+        """Return at most `number` rejects of a source after `after_line`, in line order; none of a reverted source."""
+        source = await self._stores.sources.get(source_id)
+        if source is not None and source.reverted is not None:
+            return []
         waiting = [
             reject
             for reject in await self._stores.hot.waiting_rejects()

@@ -9,6 +9,7 @@ from daybook.domain.bucket import TYPES
 from daybook.domain.money import format_units, parse_total
 from daybook.domain.position import Position, Refused
 from daybook.domain.reject import REJECTED_LINE, REJECTED_SOURCE
+from daybook.domain.reversal import Reversal
 
 HEAD_BYTES = 4096
 """Length of `Source.head`, unless the content is shorter."""
@@ -54,6 +55,22 @@ class Source(msgspec.Struct, frozen=True):
     """Number of times that its batches left the queue without a commit and its rows were read again."""
     columns: tuple[str, ...] = ()
     """Column names of the header, in lower case; empty for the source `queue`."""
+    replaces: str = ""
+    """Id of the source whose place it takes; its first rows count in the commit that reverts that source."""
+    reverting: Reversal | None = None
+    """The reversal that is under way."""
+    reverted: Reversal | None = None
+    """The reversal that is done: both positions are at the beginning again, and nothing more is read."""
+
+    @property
+    def is_replacement_to_come(self) -> bool:
+        """Return whether nothing may be read from it yet but by the reversal of the source that it replaces."""
+        return bool(self.replaces) and self.read.offset == 0
+
+    @property
+    def reached(self) -> Position:
+        """Return how far its content is known: the checkpoint, or where it was before the reversal."""
+        return self.reverted.position if self.reverted else self.read
 
     @property
     def is_of_corrections(self) -> bool:
@@ -95,7 +112,11 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> str:
-        """Return `waiting` (there is a problem), `done`, `reading` or `applying`."""
+        """Return `reverted`, `reverting`, `waiting` (there is a problem), `done`, `reading` or `applying`."""
+        if self.reverted:
+            return "reverted"
+        if self.reverting:
+            return "reverting"
         if self.problem:
             return "waiting"
         if self.complete:

@@ -50,6 +50,7 @@ class Correcting:
             rows.append(_judged(record, layout, source, line + 1))
             line += record.lines
         rows = await self._claim(await self._check_targets(rows))
+        rows = await self._check_sources(rows)  # again: a reversal marks its source first, and then looks for claims
         return [_row_sums(part, source) for part in _parts(rows)]
 
     async def _check_targets(self, rows: list[_Row]) -> list[_Row]:
@@ -64,17 +65,26 @@ class Correcting:
             raise RecoveringError(
                 f"waiting for the next dump: the reject of line {row.line} of source {row.source} is not archived yet"
             )
-        problems = {row: f"source {row.source} has no rejected row in line {row.line}" for row in wanted - archived}
-        for row in archived:
-            source = await self._stores.sources.get(row.source)
+        missing: dict[RejectedRow | None, str] = {
+            row: f"source {row.source} has no rejected row in line {row.line}" for row in wanted - archived
+        }
+        return await self._check_sources([_rejected(row, missing.get(_named(row), "")) for row in rows])
+
+    async def _check_sources(self, rows: list[_Row]) -> list[_Row]:
+        """Return the rows; each that names a row of a source that takes no corrections has a problem.
+
+        Raises RecoveringError while a named source is being reverted: its rows may stay.
+        """
+        problems: dict[str, str] = {}
+        for identifier in {row.correction.source for row in rows if row.correction and not row.problem}:
+            source = await self._stores.sources.get(identifier)
             if source is not None and source.is_of_corrections:
-                problems[row] = f"source {row.source} holds corrections itself: name the row that they correct"
-        return [
-            _rejected(row, problems[named])
-            if row.correction and (named := RejectedRow(row.correction.source, row.correction.line)) in problems
-            else row
-            for row in rows
-        ]
+                problems[identifier] = f"source {identifier} holds corrections itself: name the row that they correct"
+            elif source is not None and source.reverted is not None:
+                problems[identifier] = f"source {identifier} was reverted: its rows no longer count"
+            elif source is not None and source.reverting is not None:
+                raise RecoveringError(f"waiting for the reversal of source {identifier}")
+        return [_rejected(row, problems.get(row.correction.source, "")) if row.correction else row for row in rows]
 
     async def _claim(self, rows: list[_Row]) -> list[_Row]:
         """Note the corrections in the archive; each row whose reject another row already corrects gets a problem."""
@@ -149,5 +159,10 @@ def _after_claim(row: _Row, standing: Correction) -> _Row:
     return _rejected(row, problem)
 
 
+def _named(row: _Row) -> RejectedRow | None:
+    return RejectedRow(row.correction.source, row.correction.line) if row.correction else None
+
+
 def _rejected(row: _Row, problem: str) -> _Row:
-    return row._replace(transaction=None, problem=problem)
+    """Return the row as rejected, unless `problem` is empty or it is rejected already."""
+    return row._replace(transaction=None, problem=problem) if problem and not row.problem else row

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from daybook.domain.reversal import Reversal
 from daybook.domain.source import Source, Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.failpoints import hit
@@ -182,12 +183,25 @@ class Importer:
             return None
         self.source_id, self._offset = source.id, source.read.offset
         if found.reader is None or found.header is None:
+            if source.reverting is not None:
+                self._seen, self._again = None, options.poll_seconds
+                await self._end_left_reversal(source, source.reverting)
             if first_look:
                 self._tell_imported(source)
             return None
         return await self._take(found.stat, found.reader, found.header, source, found.lease)
 
+    async def _end_left_reversal(self, source: Source, mark: Reversal) -> None:
+        """Take the mark off that a killed process left: whoever reverts a source has its lease until it is queued."""
+        lease = self._sources.lease(source.id, self._context.options.lease_seconds)
+        if not mark.queued and not await lease.acquire():
+            log.warning("a reversal was interrupted and is given up", file=str(self.path), source=source.id)
+            await self._sources.end_reversal(source.id, mark)
+            await lease.give_back()
+
     def _tell_imported(self, source: Source) -> None:
+        if source.reverted is not None:
+            log.info("was reverted and is not imported", file=str(self.path), source=source.id, at=source.reverted.at)
         if source.read.rows:
             self.already_imported = True
             log.info("already imported", file=str(self.path), source=source.id, rows=source.read.rows)

@@ -93,7 +93,7 @@ def _identify(path: Path, known: Sequence[Source], head: bytes, complete: bool) 
     own = source is not None and source.path == str(path)
     if identity.head != head and not (own and source and source.untouched == identity.stat):
         return identity, None
-    if identity.waits or (source is not None and (not own or is_read(source, identity.stat))):
+    if identity.waits or (source is not None and (not own or is_read(source, identity.stat) or is_closed(source))):
         return identity, Found(identity.stat, source)
     found = _open(path, identity, complete)
     hit("file.opened")
@@ -103,6 +103,11 @@ def _identify(path: Path, known: Sequence[Source], head: bytes, complete: bool) 
 def is_read(source: Source, stat: Stat) -> bool:
     """Return whether the source's own file, which has this stat now, is read to its end."""
     return source.untouched == stat and source.read.offset >= source.size
+
+
+def is_closed(source: Source) -> bool:
+    """Return whether nothing may be read from a source: it is or was reverted, or a reversal has to read it first."""
+    return source.reverted is not None or source.reverting is not None or source.is_replacement_to_come
 
 
 def _open(path: Path, identity: Identity, complete: bool) -> Found:

@@ -17,11 +17,12 @@ from daybook.lane.element_reader import Applied, Changes, ElementReader, is_json
 from daybook.lane.lost_batches import LostBatches
 from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets, without
 from daybook.lane.restating import restatements
+from daybook.lane.reversing import misfit, refused_after
 from daybook.runtime.loop import repeat
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
-from daybook.sources.batch_codec import decode
-from daybook.stores.commit import BucketWrite, Commit, LedgerMove
+from daybook.sources.batch_codec import Batch, decode
+from daybook.stores.commit import BucketWrite, Commit, LedgerMove, ReversalEnd
 from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import Element
 
@@ -116,7 +117,9 @@ class Aggregator:
             applied = await self._apply(elements[:1], rejects_gap=True)
         await self._hold(applied.changes)
         refused: RefusedMethods = {}
-        if full := self._full(applied.changes):
+        if applied.reversal is not None:
+            await self._reverse(applied, applied.reversal)
+        elif full := self._full(applied.changes):
             if applied.elements > (together := _run_of_one_kind(elements)):
                 self._singly = _SINGLY_AFTER_REFUSAL if together == 1 else 0
                 return await self._aggregate(elements[:together])
@@ -141,6 +144,16 @@ class Aggregator:
                     self._ledgers[identifier] = source.applied if source else Position()
                 else:
                     self._ledgers[identifier] = Position(offset=-1)
+
+    async def _reverse(self, applied: Applied, batch: Batch) -> None:
+        """Note what a reversal does to refused rows, or that it cannot be made."""
+        assert batch.header.reverses is not None
+        _, after = await asyncio.to_thread(self._writes, applied.changes, "")
+        applied.reversal_problem = misfit({bucket: held.state for bucket, held in after.items()}, self._max_methods)
+        if applied.reversal_problem:
+            applied.changes, applied.ledgers, applied.rejects, applied.by_source = {}, {}, [], {}
+        else:
+            applied.refused = refused_after(batch.header.reverses, self._refused)
 
     def _full(self, changes: Changes) -> dict[Bucket, set[str]]:
         return full_buckets(changes, {bucket: self._held[bucket].state for bucket in changes}, self._max_methods)
@@ -195,6 +208,7 @@ class Aggregator:
                 buckets=writes,
                 rejects=applied.rejects,
                 restatements=await self._restatements(applied, refused, at),
+                reversal=_reversal_end(applied),
             )
             if commit.rejects or commit.restatements:
                 await self._room.make_room_for_records()
@@ -204,7 +218,7 @@ class Aggregator:
             for bucket in stale:
                 del self._held[bucket]
             await self._hold(applied.changes)
-            if self._full(applied.changes):
+            if applied.reversal is None and self._full(applied.changes):
                 raise LaneLostError("another consumer changed the buckets")
         self._sequence += 1
         self._ledgers.update(applied.ledgers)
@@ -226,10 +240,13 @@ class Aggregator:
             for method, units, transactions in added:
                 cell = cells.get(method, _NOTHING)
                 cells[method] = Cell(cell.units + units, cell.transactions + transactions)
+            gone = [method for method, _, _ in added if cells[method] == _NOTHING]
+            for method in gone:
+                del cells[method]
             full = BucketState(held.state.version + 1, cells)
             expected = held.state.version if held.resident else None
-            changed = [method for method, _, _ in added] if held.resident else None
-            writes.append(BucketWrite(bucket, expected, full, changed, held.closed, len(held.state.cells)))
+            changed = [method for method, _, _ in added if method in cells] if held.resident else None
+            writes.append(BucketWrite(bucket, expected, full, changed, gone, held.closed, len(held.state.cells)))
             after[bucket] = HeldBucket(full, max(at, held.since), resident=True, closed=held.closed)
         return writes, after
 
@@ -248,6 +265,11 @@ class Aggregator:
             await self._room.make_room(len(cold), wanted)
             archived = await self._stores.archive.load(cold)
             self._held.update({bucket: archived.get(bucket, _EMPTY) for bucket in cold})
+
+
+def _reversal_end(applied: Applied) -> ReversalEnd | None:
+    reverses = applied.reversal.header.reverses if applied.reversal else None
+    return ReversalEnd(reverses.source, reverses.reversal, applied.reversal_problem) if reverses else None
 
 
 def _run_of_one_kind(elements: Sequence[Element]) -> int:

@@ -10,8 +10,10 @@ from daybook.domain.bucket import Bucket
 from daybook.domain.element import BATCH_MARK
 from daybook.domain.position import Position, Refused
 from daybook.domain.reject import Reject, raw_text
+from daybook.domain.reversal import Reverses
 from daybook.domain.source import QUEUE_SOURCE
-from daybook.sources.batch_codec import decode
+from daybook.lane.reversing import net
+from daybook.sources.batch_codec import Batch, decode
 from daybook.sources.columns.cells import MAX_TRANSACTIONS, CellColumns, empty, joined
 from daybook.sources.queue_json import lines_of, sum_json_lines
 from daybook.stores.transaction_queue import Element, Oversized
@@ -42,6 +44,10 @@ class Applied:
     """True when the next element is a batch that does not begin at its source's ledger: a batch before it left the
     queue without a commit.
     """
+    reversal: Batch | None = None
+    """The batch that reverses a source. It is alone in its commit, and its changes may be negative."""
+    reversal_problem: str = ""
+    """The reason why the reversal cannot be made; empty when it can."""
     unknown_sources: set[str] = field(default_factory=set)
     """Sources whose ledgers are needed first. While there are any, ignore the other fields."""
 
@@ -65,6 +71,8 @@ class ElementReader:
     def apply(self, elements: Sequence[Element]) -> Applied:
         """Return the outcome of the first elements: of at least one, unless the first is a batch after a gap."""
         self._read(elements)
+        if self._applied.reversal is not None:
+            return self._applied
         by_source = {source: joined(parts) for source, parts in self._parts.items()}
         whole = joined(list(by_source.values())) if len(by_source) > 1 else next(iter(by_source.values()), empty())
         self._applied.by_source = by_source
@@ -83,7 +91,8 @@ class ElementReader:
 
     def _is_full(self) -> bool:
         return (
-            len(self._buckets) > self._max_buckets
+            self._applied.reversal is not None
+            or len(self._buckets) > self._max_buckets
             or self._cells > _CELLS_PER_COMMIT
             or self._transactions > MAX_TRANSACTIONS
         )
@@ -113,6 +122,8 @@ class ElementReader:
             self._reject(element, str(error))
             return 1
         header = batch.header
+        if header.reverses is not None:
+            return self._add_reversal(element, batch, header.reverses)
         ledger = self._ledger(header.source)
         if 0 <= header.end.offset <= ledger.offset:
             return 1
@@ -128,6 +139,26 @@ class ElementReader:
             return 0
         self._add_cells(header.source, batch.cells)
         self._applied.ledgers[header.source] = header.end
+        return 1
+
+    def _add_reversal(self, element: bytes, batch: Batch, reverses: Reverses) -> int:
+        if self._applied.elements:
+            self._applied.batch_bytes -= len(element)
+            return 0
+        header, reverted = batch.header, self._ledger(reverses.source)
+        own = self._ledger(header.source)
+        corrections = [self._ledger(each.source).offset >= each.offset for each in reverses.corrections]
+        if (reverted.offset, own.offset) != (reverses.offset, header.start) or not all(corrections):
+            self._reject(element, f"reversal of source {reverses.source!r} does not fit the ledgers")
+            return 1
+        changes = net(batch)
+        self._applied.by_source, self._applied.changes = {header.source: changes}, dict(changes.by_bucket())
+        self._applied.ledgers[header.source] = header.end
+        self._applied.ledgers[reverses.source] = Position()
+        for each in reverses.corrections:
+            self._applied.ledgers[each.source] = self._ledger(each.source)
+            self._applied.rejects += each.rejects
+        self._applied.reversal = batch
         return 1
 
     def _add_json(self, part: Sequence[Element]) -> int:

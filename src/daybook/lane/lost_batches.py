@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from daybook.domain.source import Source
 from daybook.stores.requeue import Waiting
 from daybook.stores.stores import Stores
 
@@ -61,7 +62,7 @@ class LostBatches:
     async def _judge(self, mark: Waiting) -> None:
         for source, checkpoint in mark.checkpoints.items():
             found = await self._stores.sources.get(source)
-            if found is not None and (found.applied.offset < checkpoint or found.read.offset < found.applied.offset):
+            if found is not None and _lacks(found, checkpoint):
                 await self.read_again()
                 return
 
@@ -78,3 +79,9 @@ class LostBatches:
                 number=len(found.sources),
             )
         return found.dropped_batches
+
+
+def _lacks(source: Source, checkpoint: int) -> bool:
+    """Return whether a batch of the source, queued before it had this checkpoint, was not applied."""
+    lost_reversal = source.reverting is not None and source.reverting.queued
+    return lost_reversal or source.applied.offset < checkpoint or source.read.offset < source.applied.offset

@@ -4,6 +4,8 @@ A batch is an Arrow IPC stream with one row for each cell: `Day`, `Type` (0 depo
 (index in the header's `methods`), the amount in units of 10^-8 as `High` * 2^32 + `Low`, and the number of
 `Transactions`. The schema's metadata hold the `BatchHeader` as JSON under `Batch`.
 
+In a batch that reverses a source, the last cells are those that it takes back.
+
 The stream's CRC-32 follows it in four bytes (little-endian). Readers of Arrow streams stop before these bytes. Daybook
 checks them before it reads the stream, because some damaged streams crash the reader.
 """
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from daybook.domain.bucket import DAYS_BEFORE_1970, TYPES
 from daybook.domain.position import Position
+from daybook.domain.reversal import Reverses
 from daybook.domain.transaction import MAX_METHOD_LENGTH
 from daybook.sources.columns.cells import HIGH_OF_ONE, LOW, MAX_TRANSACTIONS, CellColumns
 
@@ -26,7 +29,7 @@ _LAST_DAY = 3_652_059
 """31 December 9999."""
 
 
-class BatchHeader(msgspec.Struct, frozen=True):
+class BatchHeader(msgspec.Struct, frozen=True, omit_defaults=True):
     """The place of a batch in its source, and its payment methods."""
 
     source: str
@@ -35,6 +38,8 @@ class BatchHeader(msgspec.Struct, frozen=True):
     """Byte offset of the first record."""
     end: Position
     """Position of the source after the last record."""
+    reverses: Reverses | None = None
+    """The source that the batch takes back; without records of its own, `source` is that source."""
     methods: list[str] = []
     """Payment methods, each once; `encode` sets them."""
 
@@ -42,6 +47,23 @@ class BatchHeader(msgspec.Struct, frozen=True):
 class Batch(msgspec.Struct, frozen=True):
     header: BatchHeader
     cells: CellColumns
+
+    @property
+    def added(self) -> CellColumns:
+        """The cells that the batch adds."""
+        return self._part(slice(0, len(self.cells.days) - self._subtracted))
+
+    @property
+    def subtracted(self) -> CellColumns:
+        """The cells that the batch takes back, as positive sums."""
+        return self._part(slice(len(self.cells.days) - self._subtracted, None))
+
+    @property
+    def _subtracted(self) -> int:
+        return self.header.reverses.cells if self.header.reverses else 0
+
+    def _part(self, rows: slice) -> CellColumns:
+        return CellColumns(self.cells.names, *(column[rows] for column in self.cells[1:]))
 
 
 _COLUMNS = (
@@ -56,6 +78,7 @@ _COLUMNS = (
 _CODES = [(name, code) for name, _, code, _ in _COLUMNS]
 _SCHEMA = na.c_schema(na.struct({name: kind(nullable=False) for name, kind, _, _ in _COLUMNS}))
 _BATCH = "Batch"
+_ANY_NUMBER = (1 << 63) - 1
 _CHECKSUM_BYTES = 4
 
 
@@ -89,9 +112,11 @@ def decode(element: bytes) -> Batch:
         raise ValueError(f"not a batch: {error}") from error
     days, *others = columns
     cells = CellColumns(header.methods, days + DAYS_BEFORE_1970, *others)
-    _check(cells)
-    if not 0 <= header.start < header.end.offset:
+    _check(cells, MAX_TRANSACTIONS if header.reverses is None else _ANY_NUMBER)
+    if not 0 <= header.start < header.end.offset + (header.reverses is not None):
         raise ValueError("batch has no valid place in its source")
+    if header.reverses is not None and not 0 <= header.reverses.cells <= len(cells.days):
+        raise ValueError("batch takes back cells that it does not hold")
     return Batch(header, cells)
 
 
@@ -109,7 +134,7 @@ def _read(content: bytes) -> tuple[BatchHeader, list[NDArray[np.int64]]]:
     return header, [np.asarray(child.buffer(1)).astype(np.int64) for child in array.view().children]
 
 
-def _check(cells: CellColumns) -> None:
+def _check(cells: CellColumns, most_transactions: int) -> None:
     """Raise ValueError unless valid rows can add up to these cells."""
     if len({len(column) for column in cells[1:]}) != 1:
         raise ValueError("batch has columns of different lengths")
@@ -117,9 +142,9 @@ def _check(cells: CellColumns) -> None:
         (cells.days >= 1) & (cells.days <= _LAST_DAY)
         & (cells.types < len(TYPES)) & (cells.methods < len(cells.names))
         & (cells.low >= 0) & (cells.low <= LOW) & (cells.high >= 0) & (cells.high + cells.low > 0)
-        & (cells.transactions >= 1) & (cells.transactions <= MAX_TRANSACTIONS)
+        & (cells.transactions >= 1) & (cells.transactions <= most_transactions)
     )  # fmt: skip
-    if not good.all() or (cells.high >= HIGH_OF_ONE * cells.transactions).any():
+    if not good.all() or (cells.high // HIGH_OF_ONE >= cells.transactions).any():
         raise ValueError("batch has a cell that no transactions add up to")
     if not all(1 <= len(name) <= MAX_METHOD_LENGTH for name in cells.names):
         raise ValueError("batch has an invalid payment method")

@@ -75,16 +75,18 @@ def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_pat
     head = content.read_at(0, HEAD_BYTES)
     candidates = [source for source in known if source.path and head.startswith(source.head)]
     size = content.size()
-    digests = content.digests(source.read.offset for source in candidates)
+    digests = content.digests(source.reached.offset for source in candidates)
     matching = [
         source
         for source in candidates
-        if source.read.offset == 0 or digests.get(source.read.offset) == source.read.digest
+        if source.reached.offset == 0 or digests.get(source.reached.offset) == source.reached.digest
     ]
-    for source in sorted(matching, key=lambda s: (s.read.offset, s.path == str(path)), reverse=True):
+    for source in sorted(
+        matching, key=lambda s: (s.reverted is None, s.reached.offset, s.path == str(path)), reverse=True
+    ):
         if source.path == str(path):
             return Identity(source, head, size, stat)
-        whole = source.read.offset == size and source.read.offset > 0
+        whole = source.reached.offset == size and source.reached.offset > 0
         if _has_moved(source):
             return Identity(source, head, size, stat, moved=True)
         if whole or _is_copy(content, source, size):
@@ -100,15 +102,20 @@ def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_pat
     latest = max(same_path, key=lambda source: source.order, default=None)
     if (
         latest is not None
-        and size < latest.read.offset
+        and size < latest.reached.offset
         and size > 0
         and latest.head.startswith(head[: len(latest.head)])
     ):
         raise SourceError(
-            f"{path}: truncated: holds {size} bytes, but {latest.read.offset} bytes were read from it and count; "
+            f"{path}: truncated: holds {size} bytes, but {latest.reached.offset} bytes were read from it and count; "
             f"nothing more is read until it has grown again or its beginning differs"
         )
     return Identity(None, head, size, stat, replaces=latest)
+
+
+def _rank(source: Source, path: Path) -> tuple[bool, int, bool]:
+    """Return a key that is larger for a source that the file more likely is."""
+    return source.reverted is None, source.reached.offset, source.path == str(path)
 
 
 def _partial_copy_of(content: ContentFile, stat: Stat, size: int, alike: Sequence[Source]) -> Source | None:
@@ -116,7 +123,7 @@ def _partial_copy_of(content: ContentFile, stat: Stat, size: int, alike: Sequenc
     if size == 0 or time.time() - stat.modified_ns / 1e9 > _YOUNG_SECONDS:
         return None
     for source in alike:
-        if size < source.read.offset and source.path != str(content.path) and _begins_with(source, content, size):
+        if size < source.reached.offset and source.path != str(content.path) and _begins_with(source, content, size):
             return source
     return None
 
@@ -134,15 +141,15 @@ def _begins_with(source: Source, content: ContentFile, size: int) -> bool:
 
 def _has_moved(source: Source) -> bool:
     """Return whether the source's own path now names another file, or none."""
-    if source.read.offset == 0:
+    if source.reached.offset == 0:
         return not os.path.exists(source.path)  # noqa: PTH110 - the path is text
     try:
         content = ContentFile(Path(source.path))
     except SourceError:
         return not os.path.exists(source.path)  # noqa: PTH110
     try:
-        digests = content.digests([source.read.offset])
-        return digests.get(source.read.offset) != source.read.digest
+        digests = content.digests([source.reached.offset])
+        return digests.get(source.reached.offset) != source.reached.digest
     finally:
         content.close()
 

@@ -29,6 +29,8 @@ class Recount:
     refused: int = 0
     """Number of rows that break no rule but do not count."""
     sums: Sums = field(default_factory=dict)
+    picked: dict[int, tuple[Transaction, bytes]] = field(default_factory=dict)
+    """The rows that count of the lines that were asked for, with their bytes."""
 
     @property
     def applied(self) -> int:
@@ -46,15 +48,18 @@ class _Row(NamedTuple):
     lines: int
     size: int
     transaction: Transaction | None
+    raw: bytes
     is_row: bool
     """False for a blank line."""
 
 
-def recount(path: Path, end: int, refused: Container[int], on_bytes: Callable[[int], None]) -> Recount:
+def recount(
+    path: Path, end: int, refused: Container[int], on_bytes: Callable[[int], None], pick: Container[int] = ()
+) -> Recount:
     """Add up the first `end` bytes of a file's content. Valid rows in the lines `refused` do not count.
 
-    Calls `on_bytes` with the number of bytes done. Blocks. Raises SourceError when the file cannot be read,
-    or when none of its records ends at `end`.
+    Keeps the rows in the lines `pick` that count. Calls `on_bytes` with the number of bytes done. Blocks.
+    Raises SourceError when the file cannot be read, or when none of its records ends at `end`.
     """
     found = Recount()
     reader = BlockReader(path, complete=True)
@@ -67,7 +72,7 @@ def recount(path: Path, end: int, refused: Container[int], on_bytes: Callable[[i
         while found.offset < end and (block := reader.next_block(_BLOCK_BYTES)):
             hasher = block.hash_before.copy()
             for row in _rows(block.data, header.layout, line) if not block.overlong else [_overlong(line, block.size)]:
-                _count(found, row, refused)
+                _count(found, row, refused, pick)
                 line += row.lines
                 found.offset += row.size
                 if found.offset >= end:
@@ -90,15 +95,15 @@ def _rows(data: bytes, layout: Layout, line: int) -> Iterator[_Row]:
     for record in records(data, final=True):
         judged = judge(record, layout)
         transaction = judged if isinstance(judged, Transaction) else None
-        yield _Row(line + 1, record.lines, len(record.raw), transaction, is_row=not record.is_blank)
+        yield _Row(line + 1, record.lines, len(record.raw), transaction, record.raw, is_row=not record.is_blank)
         line += record.lines
 
 
 def _overlong(line: int, size: int) -> _Row:
-    return _Row(line + 1, 1, size, None, is_row=True)
+    return _Row(line + 1, 1, size, None, b"", is_row=True)
 
 
-def _count(found: Recount, row: _Row, refused: Container[int]) -> None:
+def _count(found: Recount, row: _Row, refused: Container[int], pick: Container[int]) -> None:
     if not row.is_row:
         return
     found.rows += 1
@@ -108,3 +113,5 @@ def _count(found: Recount, row: _Row, refused: Container[int]) -> None:
         found.refused += 1
     else:
         add_transaction(found.sums, row.transaction)
+        if row.line in pick:
+            found.picked[row.line] = row.transaction, row.raw

@@ -11,6 +11,7 @@ from daybook.domain.money import format_units
 from daybook.domain.position import Position, Refused
 from daybook.domain.reject import Reject
 from daybook.domain.restatement import Restatement
+from daybook.domain.reversal import Reversal
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import LaneLostError
 from daybook.stores import redis_keys
@@ -44,10 +45,21 @@ class BucketWrite(NamedTuple):
     """The bucket's new version, in full."""
     changed: Sequence[str] | None = None
     """The payment methods whose totals are new; None: all of them, as when this write makes the bucket resident."""
+    gone: Sequence[str] = ()
+    """The payment methods that the bucket no longer has."""
     closed: bool = False
     """The bucket was evicted before."""
     expected_methods: int | None = None
     """The number of payment methods that Redis must hold of a resident bucket; None: any number."""
+
+
+class ReversalEnd(NamedTuple):
+    """The end of one source's reversal."""
+
+    source: str
+    reversal: Reversal
+    problem: str
+    """The reason why it was not made; empty when it was."""
 
 
 class Commit(NamedTuple):
@@ -63,6 +75,7 @@ class Commit(NamedTuple):
     buckets: Sequence[BucketWrite]
     rejects: Sequence[Reject]
     restatements: Sequence[Restatement] = ()
+    reversal: ReversalEnd | None = None
 
 
 class Commits:
@@ -117,6 +130,7 @@ def encode(commit: Commit) -> bytes:
             "rejects": [text_of(record) for record in rejects],
             "restatements": [text_of(record) for record in restatements],
             "record_bytes": sum(map(len, rejects)) + sum(map(len, restatements)),
+            "reversal": _reversal(commit.reversal) if commit.reversal else None,
         }
     )
 
@@ -132,6 +146,15 @@ def _ledger(move: LedgerMove) -> dict[str, str | bool]:
     }
 
 
+def _reversal(end: ReversalEnd) -> dict[str, str]:
+    return {
+        "source": end.source,
+        "reversal": end.reversal.to_json().decode(),
+        "problem": end.problem,
+        "beginning": Position().to_json().decode(),
+    }
+
+
 def _bucket(write: BucketWrite) -> dict[str, str | int | bool | list[str] | msgspec.Raw | None]:
     cells = write.state.cells
     totals: list[str] = []
@@ -143,6 +166,7 @@ def _bucket(write: BucketWrite) -> dict[str, str | int | bool | list[str] | msgs
         "expected_methods": write.expected_methods,
         "version": write.state.version,
         "totals": totals,
+        "gone": list(write.gone),
         "counts": text_of(msgspec.json.encode({method: cell.transactions for method, cell in cells.items()})),
         "closed": write.closed,
     }

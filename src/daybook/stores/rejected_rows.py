@@ -18,8 +18,8 @@ class Void(NamedTuple):
     so_far: set[Correction]
     """Corrections whose rows were refused, while their rejects wait in Redis for the archive."""
     for_ever: set[Correction]
-    """Corrections whose rows were refused, with their rejects in the archive; or whose source is in neither store.
-    Such a source was lost by Redis before a dump; its file becomes known again as another source.
+    """Corrections whose rows were refused, with their rejects in the archive; or whose source was reverted or is in
+    neither store. Such a source was lost by Redis before a dump; its file becomes known again as another source.
     """
 
 
@@ -61,7 +61,7 @@ async def void_among(corrections: Collection[Correction], stores: Stores) -> Voi
     for each in corrections:
         row = RejectedRow(each.by_source, each.by_line)
         source = sources[row.source]
-        if row in archived or row.source in lost:
+        if row in archived or row.source in lost or (source is not None and source.reverted is not None):
             void.for_ever.add(each)
         elif row in waiting:
             void.so_far.add(each)

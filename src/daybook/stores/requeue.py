@@ -8,6 +8,8 @@ from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection, text_of
 from daybook.stores.dumps import raise_if_lost
 
+_LOST_REVERSAL = "its reversal left the queue without a commit and was not made: revert the source again"
+
 
 class Waiting(NamedTuple):
     """The queue at one moment."""
@@ -22,7 +24,7 @@ class ReadAgain(NamedTuple):
 
     dropped_batches: int
     sources: list[str]
-    """Sources whose checkpoint went back to their ledger."""
+    """Sources whose checkpoint went back to their ledger, or whose reversal is no longer under way."""
 
 
 class Requeue:
@@ -71,7 +73,7 @@ class Requeue:
                 redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.SOURCES, redis_keys.CHANGED_SOURCES,
             ],
             token,
-            {**redis_keys.PREFIXES, "batch_mark": text_of(BATCH_MARK)},
+            {**redis_keys.PREFIXES, "batch_mark": text_of(BATCH_MARK), "lost_reversal": _LOST_REVERSAL},
         )  # fmt: skip
         raise_if_lost(answer[0])
         _, batches, sources = answer

@@ -9,6 +9,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from daybook.domain.position import Position, Refused
+from daybook.domain.reversal import Reversal
 from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import RecoveringError, RedisUnavailableError
 from daybook.stores import redis_keys
@@ -236,6 +237,7 @@ class SourceRegistry:
         size: int | None = None,
         problem: str | None = None,
         untouched: Stat | None = None,
+        reverting: Reversal | None = None,
         release: Lease | None = None,
     ) -> None:
         """Set the given fields of a source, if Redis knows it; release a lease in the same step."""
@@ -248,6 +250,8 @@ class SourceRegistry:
             fields["problem"] = _printable(problem)
         if untouched is not None:
             fields["untouched"] = msgspec.json.encode(untouched)
+        if reverting is not None:
+            fields["reverting"] = reverting.to_json()
         await self._redis.run(
             "update_source",
             [
@@ -259,6 +263,20 @@ class SourceRegistry:
             ],
             {"source": source_id, "moved": path is not None, "fields": pairs_of(fields)}
             | ({"token": release.token} if release else {}),
+        )
+
+    async def end_reversal(self, source_id: str, mark: Reversal) -> None:
+        """Take the mark of a reversal that is not queued off its source, if it is still there."""
+        await self._redis.run(
+            "update_source",
+            [
+                redis_keys.STATE,
+                redis_keys.source(source_id),
+                redis_keys.CHANGED_SOURCES,
+                redis_keys.SOURCE_CHANGES,
+                redis_keys.source_lease(source_id),
+            ],
+            {"source": source_id, "moved": False, "fields": [], "unmark": mark.to_json().decode()},
         )
 
 
@@ -277,7 +295,7 @@ def flat(pairs: list[bytes]) -> dict[str, bytes]:
 
 
 def fields_of(source: Source) -> dict[str, Argument]:
-    """Return the fields of a source's Redis hash, without `order` and `revision`, which the scripts count."""
+    """Return the fields of a source's Redis hash, without those that the scripts count or take away."""
     return {
         "id": source.id,
         "path": os.fsencode(source.path),
@@ -292,6 +310,8 @@ def fields_of(source: Source) -> dict[str, Argument]:
         "size": source.size,
         "untouched": msgspec.json.encode(source.untouched) if source.untouched else "",
         "problem": _printable(source.problem),
+        "replaces": source.replaces,
+        "reverted": source.reverted.to_json() if source.reverted else "",
     }
 
 
@@ -300,6 +320,9 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
 
     def position(name: str) -> Position:
         return Position.from_json(fields[name]) if fields.get(name) else Position()
+
+    def reversal(name: str) -> Reversal | None:
+        return Reversal.from_json(fields[name]) if fields.get(name) else None
 
     untouched: Any = fields.get("untouched")
     return Source(
@@ -315,6 +338,9 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
         untouched=msgspec.json.decode(untouched, type=Stat) if untouched else None,
         problem=fields.get("problem", b"").decode(),
         order=int(fields.get("order", 0)),
+        replaces=fields.get("replaces", b"").decode(),
+        reverting=reversal("reverting"),
+        reverted=reversal("reverted"),
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from daybook.domain.position import Position
 from daybook.domain.reject import RAW_LIMIT, Reject
+from daybook.domain.source import Source
 from daybook.errors import RecoveringError
 from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection, text_of
@@ -60,10 +61,18 @@ class TransactionQueue:
         self._limits = limits
 
     async def enqueue(
-        self, source_id: str, start: int, end: Position, element: bytes, rejects: Sequence[Reject]
+        self,
+        source_id: str,
+        start: int,
+        end: Position,
+        element: bytes,
+        rejects: Sequence[Reject],
+        reversed_source: Source | None = None,
     ) -> Enqueued:
         """Push a batch, store its rejects, and advance the checkpoint from `start` to `end`, in one step.
 
+        With `reversed_source` the batch reverses that source, if its checkpoint and its mark `reverting` are still
+        those; the step notes that the reversal is queued.
         Call it again after a lost reply: `moved_to` the end then says that the batch was queued.
         Raises RecoveringError while Redis' state is not restored.
         """
@@ -76,6 +85,7 @@ class TransactionQueue:
                 redis_keys.source(source_id),
                 redis_keys.CHANGED_SOURCES,
                 redis_keys.REJECTS,
+                *([redis_keys.source(reversed_source.id)] if reversed_source else ()),
             ],
             {
                 "source": source_id,
@@ -87,6 +97,7 @@ class TransactionQueue:
                 "max_elements": self._limits.elements,
                 "max_queued_bytes": self._limits.queued_bytes,
                 "max_reject_bytes": self._limits.reject_bytes,
+                "reversal": _reversal(reversed_source) if reversed_source else None,
             },
             element,
         )
@@ -121,3 +132,13 @@ class TransactionQueue:
 
     async def length(self) -> int:
         return int(await self._redis.command("LLEN", self.key))
+
+
+def _reversal(source: Source) -> dict[str, str]:
+    assert source.reverting is not None
+    return {
+        "source": source.id,
+        "expected": str(source.read.offset),
+        "mark": source.reverting.to_json().decode(),
+        "queued": msgspec.structs.replace(source.reverting, queued=True).to_json().decode(),
+    }

@@ -102,7 +102,7 @@ def joined(parts: Sequence[CellColumns]) -> CellColumns:
 
     All parts together may hold at most twice `MAX_TRANSACTIONS` transactions.
     """
-    whole = _stacked(parts)
+    whole = stacked(parts)
     if not len(whole.days):
         return whole
     oldest, number = int(whole.days.min()), max(1, len(whole.names))
@@ -134,7 +134,8 @@ def _added(places: Integers, values: Integers, size: int) -> Integers:
     return sums
 
 
-def _stacked(parts: Sequence[CellColumns]) -> CellColumns:
+def stacked(parts: Sequence[CellColumns]) -> CellColumns:
+    """Return the rows of all parts, in order, with one list of payment methods."""
     if len(parts) == 1:
         return parts[0]
     if not parts:

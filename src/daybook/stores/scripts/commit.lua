@@ -67,6 +67,18 @@ for _, move in ipairs(commit.ledgers) do
   call('HINCRBY', source, 'revision', 1)
   call('SADD', changed_sources, move.source)
 end
+local reversal = commit.reversal
+if reversal then
+  local source = commit.source_prefix .. reversal.source
+  if reversal.problem == '' then
+    call('HSET', source, 'reverted', reversal.reversal, 'checkpoint', 0, 'read', reversal.beginning,
+      'size', 0, 'untouched', '')
+  end
+  call('HSET', source, 'problem', reversal.problem)
+  call('HDEL', source, 'reverting')
+  call('HINCRBY', source, 'revision', 1)
+  call('SADD', changed_sources, reversal.source)
+end
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, bucket in ipairs(commit.buckets) do
@@ -78,6 +90,7 @@ for _, bucket in ipairs(commit.buckets) do
     end
   end
   in_parts(bucket.totals, function(...) call('HSET', totals, ...) end)
+  in_parts(bucket.gone, function(...) call('HDEL', totals, ...) end)
   call('SET', commit.counts_prefix .. bucket.name, bucket.counts)
   call('HSET', versions, bucket.name, bucket.version)
   call('ZADD', changed, now, bucket.name)

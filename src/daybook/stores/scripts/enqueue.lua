@@ -4,10 +4,10 @@
 -- Answers {'ok'}, or, with nothing written:
 --   {'recovering'}: Redis is not restored yet;
 --   {'other queue', key}: the lane works on another queue;
---   {'unknown'}: the source is not known;
+--   {'unknown'}: the source is not known, or it is being reverted;
 --   {'moved', checkpoint}: the checkpoint is not where the batch starts;
 --   {'full'} or {'rejects full'}: the batch, or its rejects, must wait for room.
-local state, queue, source, changed_sources, rejects = unpack(KEYS)
+local state, queue, source, changed_sources, rejects, reverted_source = unpack(KEYS)
 local batch, element = cmsgpack.unpack(ARGV[1]), ARGV[2]
 
 if redis.call('EXISTS', state) == 0 then
@@ -17,12 +17,19 @@ local lanes_queue = redis.call('HGET', state, 'queue')
 if lanes_queue and lanes_queue ~= queue then
   return {'other queue', lanes_queue}
 end
-local checkpoint = redis.call('HGET', source, 'checkpoint')
-if not checkpoint then
+local reversal = batch.reversal
+local checkpoint, reverting = unpack(redis.call('HMGET', source, 'checkpoint', 'reverting'))
+if not checkpoint or ((reverting or '') ~= '' and not reversal) then
   return {'unknown'}
 end
 if checkpoint ~= batch.expected then
   return {'moved', checkpoint}
+end
+if reversal then
+  local at, mark = unpack(redis.call('HMGET', reverted_source, 'checkpoint', 'reverting'))
+  if at ~= reversal.expected or mark ~= reversal.mark then
+    return {'moved', at or ''}
+  end
 end
 local held = redis.call('HMGET', state, 'queued_bytes', 'record_bytes')
 local queued, recorded = tonumber(held[1] or 0), tonumber(held[2] or 0)
@@ -37,8 +44,15 @@ redis.call('HSET', source, 'checkpoint', batch.checkpoint, 'read', batch.positio
 redis.call('HINCRBY', source, 'revision', 1)
 redis.call('SADD', changed_sources, batch.source)
 redis.call('HINCRBY', state, 'queued_bytes', #element)
+if reversal then
+  redis.call('HSET', reverted_source, 'reverting', reversal.queued)
+  redis.call('HINCRBY', reverted_source, 'revision', 1)
+  redis.call('SADD', changed_sources, reversal.source)
+end
 if #batch.rejects > 0 then
-  redis.call('RPUSH', rejects, unpack(batch.rejects))
+  for first = 1, #batch.rejects, 4000 do
+    redis.call('RPUSH', rejects, unpack(batch.rejects, first, math.min(first + 3999, #batch.rejects)))
+  end
   redis.call('HINCRBY', state, 'record_bytes', batch.reject_bytes)
 end
 return {'ok'}

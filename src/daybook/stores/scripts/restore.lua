@@ -28,6 +28,7 @@ call('DEL', state, versions, archived, dirty, changed, resident, closed, changed
 for _, id in ipairs(call('SMEMBERS', sources)) do
   call('HSET', key_of(id), 'checkpoint', 0, 'ledger', 0, 'read', archive.beginning, 'applied', archive.beginning,
     'refused', '', 'untouched', '')
+  call('HDEL', key_of(id), 'reverting')
   call('SADD', changed_sources, id)
 end
 call('DEL', queue_key)
@@ -39,6 +40,12 @@ for _, source in ipairs(archive.sources) do
   end
   call('SREM', changed_sources, source.id)
   sources_version = math.max(sources_version, source.order)
+end
+for _, id in ipairs(call('SMEMBERS', changed_sources)) do -- the reverted source is at its beginning, too
+  local replaced = call('HGET', key_of(id), 'replaces')
+  if replaced and replaced ~= '' and (call('HGET', key_of(replaced), 'reverted') or '') ~= '' then
+    call('HSET', key_of(id), 'replaces', '')
+  end
 end
 local skip = 0
 if was_there then
