@@ -17,6 +17,7 @@ from daybook.errors import StoreUnavailableError
 from daybook.importing.context import ImportContext, ImportOptions
 from daybook.importing.correcting import Correcting
 from daybook.importing.import_manager import ImportManager
+from daybook.importing.reverting import Reverter
 from daybook.importing.summing_pool import SummingPool
 from daybook.lane.dumper import Retention
 from daybook.lane.lane import Lane, LaneSettings
@@ -170,10 +171,12 @@ def _archive(settings: Settings) -> Archive:
 
 
 @asynccontextmanager
-async def importing(settings: Settings, stores: OpenStores, *, complete: bool = False) -> AsyncIterator[ImportContext]:
+async def importing(
+    settings: Settings, stores: OpenStores, *, complete: bool = False, again: bool = False
+) -> AsyncIterator[ImportContext]:
     """Yield what the importers of this process share.
 
-    `complete` counts a last line that has no line end.
+    `complete` counts a last line that has no line end, `again` the content of reverted sources.
     """
     options = ImportOptions(
         replay_speed=settings.replay_speed,
@@ -181,6 +184,7 @@ async def importing(settings: Settings, stores: OpenStores, *, complete: bool = 
         lease_seconds=settings.lease_seconds,
         alone=stores.alone,
         complete=complete,
+        again=again,
         max_open=settings.max_open_files,
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
@@ -236,7 +240,9 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
             return longer_than(settings.max_wait_seconds, waits()) | found
 
         try:
-            yield Services(stores, lambda: lane.waiting_for, worker_problems, waits, imports.problems)
+            yield Services(
+                stores, lambda: lane.waiting_for, worker_problems, waits, imports.problems, Reverter(stores).revert_soon
+            )
         finally:
             await supervisor.shut_down(max(0.0, settings.graceful_shutdown_seconds - supervisor.stop.seconds))
 

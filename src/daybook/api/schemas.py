@@ -56,6 +56,24 @@ class ControlTotals(BaseModel):
     withdrawals: str
 
 
+class ReversalRequest(BaseModel):
+    """Who reverts a source, and why. Both are kept with the source."""
+
+    by: str = Field(max_length=200, examples=["ann@example.org"])
+    why: str = Field(max_length=2000, examples=["The report was exported twice."])
+
+
+class ReversalState(BaseModel):
+    """A reversal, and what the source counted before it."""
+
+    by: str
+    why: str
+    at: str = Field(description="Moment at which it was asked for.")
+    replaced_by: str = Field(description="Source that took its place; empty without one.")
+    rows: int = Field(description="Rows that the source had, rejected ones included.")
+    control_totals: ControlTotals
+
+
 class ImportState(BaseModel):
     """One source and its progress. At every moment rows = applied + rejected + waiting."""
 
@@ -68,12 +86,16 @@ class ImportState(BaseModel):
     applied: int
     rejected: int
     waiting: int
-    state: str = Field(description="`reading`, `applying`, `done`, or `waiting` (`problem` says why).")
+    state: str = Field(
+        description="`reading`, `applying`, `done`, `waiting` (`problem` says why), `reverting` or `reverted`."
+    )
     problem: str
     rereads: int = Field(
         description="How often another program took its batches from the queue, so that they were read again."
     )
     control_totals: ControlTotals
+    replaces: str = Field(description="Source whose place it took; empty without one.")
+    reversal: ReversalState | None = Field(description="Its reversal, under way or done.")
 
 
 class ImportsAnswer(BaseModel):

@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from daybook.api.dependencies import ServicesDependency
-from daybook.api.schemas import Alive, ControlTotals, Detail, ImportsAnswer, ImportState, Readiness
+from daybook.api.schemas import Alive, ControlTotals, Detail, ImportsAnswer, ImportState, Readiness, ReversalState
 from daybook.api.services import OK
+from daybook.domain.reversal import Reversal
 from daybook.domain.source import Source
 
 router = APIRouter()
@@ -40,10 +41,11 @@ async def readyz(
 async def imports(services: ServicesDependency) -> ImportsAnswer:
     """Return every source with its rows, and the files that cannot be imported."""
     sources = await services.stores.sources.all()
-    return ImportsAnswer(imports=[_state(source) for source in sources], problems=services.import_problems())
+    return ImportsAnswer(imports=[import_state(source) for source in sources], problems=services.import_problems())
 
 
-def _state(source: Source) -> ImportState:
+def import_state(source: Source) -> ImportState:
+    """Return a source as `/v1/imports` lists it."""
     return ImportState(
         source=source.id,
         path=source.shown_path,
@@ -58,4 +60,19 @@ def _state(source: Source) -> ImportState:
         problem=source.problem,
         rereads=source.rereads,
         control_totals=ControlTotals(**source.control_totals),
+        replaces=source.replaces,
+        reversal=_reversal(source.reverting or source.reverted),
+    )
+
+
+def _reversal(reversal: Reversal | None) -> ReversalState | None:
+    if reversal is None:
+        return None
+    return ReversalState(
+        by=reversal.by,
+        why=reversal.why,
+        at=reversal.at,
+        replaced_by=reversal.replaced_by,
+        rows=reversal.position.rows,
+        control_totals=ControlTotals(**reversal.control_totals),
     )

@@ -1,10 +1,11 @@
 """The running parts that the routes use."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from daybook.api.shared_answers import SharedAnswers
+from daybook.domain.source import Source
 from daybook.errors import DaybookError, RecoveringError
 from daybook.runtime.waits import Wait
 from daybook.stores.stores import Stores
@@ -26,6 +27,8 @@ class Services:
     """Returns the waits of the background work, by name."""
     import_problems: Callable[[], dict[str, str]]
     """Returns the reasons why files cannot be imported, by path."""
+    revert: Callable[[str, str, str], Awaitable[Source]]
+    """Reverts a source: takes its id, who asks and why; returns the source, reverted or about to be."""
     answers: SharedAnswers = field(init=False)
 
     def __post_init__(self) -> None:

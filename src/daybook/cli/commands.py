@@ -18,6 +18,8 @@ app = typer.Typer(
 
 rejects = typer.Typer(help="Export rejected rows as CSV; import the corrected rows.", no_args_is_help=True)
 app.add_typer(rejects, name="rejects")
+sources = typer.Typer(help="Imported sources: take one back.", no_args_is_help=True)
+app.add_typer(sources, name="sources")
 
 
 class Format(StrEnum):
@@ -29,6 +31,10 @@ class Format(StrEnum):
 
 
 Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
+
+
+By = Annotated[str, typer.Option(help="Who asks for it; without it the user of this machine.")]
+Why = Annotated[str, typer.Option(help="The reason, which stays with the source.")]
 
 
 @app.command()
@@ -50,6 +56,11 @@ def import_files(
         float, typer.Option(min=0, help="Speed of the pauses in sleep_ms: 1 as written, 10 ten times faster, 0 none.")
     ] = 0,
     complete: Annotated[bool, typer.Option("--complete", help="Count a last line that has no line end.")] = False,
+    replace: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Take this source back in the step that adds the file's rows.")
+    ] = None,
+    why: Why = "",
+    by: By = "",
 ) -> None:
     """Import files and wait until all rows are applied. Each row counts once. The service may run or not."""
     import uvloop
@@ -59,6 +70,13 @@ def import_files(
 
     memory.tune()
     loaded = settings.load(replay_speed=replay_speed)
+    if replace is not None:
+        from daybook.cli import reverting
+
+        if len(files) != 1:
+            raise typer.BadParameter("--replace takes one FILE")
+        reverting.tell_replaced(uvloop.run(reverting.replace(loaded, replace, files[0], by, why, complete=complete)))
+        return
     if not uvloop.run(import_all(loaded, files, complete=complete)):
         raise typer.Exit(1)
 
@@ -124,6 +142,22 @@ def import_rejects(
     memory.tune()
     if not uvloop.run(rejecting.import_corrections(settings.load(replay_speed=0.0), files)):
         raise typer.Exit(1)
+
+
+@sources.command("revert")
+def revert_source(
+    source: Annotated[str, typer.Argument(metavar="FILE|SOURCE", help="An imported file or the id of its source.")],
+    why: Annotated[str, typer.Option(help="The reason, which stays with the source.")],
+    by: By = "",
+) -> None:
+    """Take back all that a source counted, once, in one step. The source stays listed as reverted."""
+    import uvloop
+
+    from daybook import memory, settings
+    from daybook.cli import reverting
+
+    memory.tune()
+    reverting.tell_reverted(uvloop.run(reverting.revert(settings.load(), source, by, why)))
 
 
 @app.command()

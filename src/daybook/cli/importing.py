@@ -84,7 +84,7 @@ class _Turn:
                 return False
             self._waits.on("")
             context = await stack.enter_async_context(
-                lifespan.importing(self._settings, stores, complete=self._complete)
+                lifespan.importing(self._settings, stores, complete=self._complete, again=True)
             )
             lane = self._start(stores, context)
             finished = await self._watch(stores, lane, interruption)

@@ -90,12 +90,16 @@ async def _recount(source: Source, recorded: Mapping[int, str], show: Callable[.
 def _choose(paths: Sequence[Path], known: Sequence[Source]) -> tuple[list[Source], Verdict]:
     """Return the sources to recompute, each with the path to read it from."""
     verdict = Verdict()
-    files = [source for source in known if source.path]
+    reverted = [source for source in known if source.path and source.reverted]
+    files = [source for source in known if source.path and not source.reverted]
+    verdict.notes += [f"{each.shown_path}: source {each.id} is reverted: it counts nothing" for each in reverted]
     if not paths:
         return _still_there(files, verdict), verdict
     chosen: dict[str, Source] = {}
     for path in paths:
         source = identify(path, files).source
+        if source is None and identify(path, reverted).source is not None:
+            continue
         if source is None:
             verdict.differences.append(Difference(str(path), "source", "exists", "never imported", "never imported"))
         else:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from daybook.domain.bucket import TYPES
 from daybook.domain.money import format_units, parse_total
 
 
@@ -71,3 +72,10 @@ class Refused(msgspec.Struct, frozen=True):
     @staticmethod
     def from_json(text: bytes) -> "Refused":
         return msgspec.json.decode(text, type=Refused)
+
+
+def counted_totals(applied: Position, refused: Refused) -> dict[str, str]:
+    """Return the totals of the applied rows as exact decimal text, under `deposits` and `withdrawals`."""
+    return {
+        kind: format_units(parse_total(getattr(applied, kind)) - parse_total(getattr(refused, kind))) for kind in TYPES
+    }

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from daybook.domain.position import Position, Refused
+from daybook.domain.position import Position, Refused, counted_totals
 from daybook.domain.reject import Reject
 
 
@@ -25,6 +25,11 @@ class Reversal(msgspec.Struct, frozen=True):
     """Id of the source that takes its place; empty when there is none."""
     queued: bool = False
     """True once the reversal's batch is in the queue."""
+
+    @property
+    def control_totals(self) -> dict[str, str]:
+        """Return the totals that the source's rows had, as exact decimal text, under `deposits` and `withdrawals`."""
+        return counted_totals(self.position, self.refused)
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(self)

@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from daybook.domain.bucket import TYPES
-from daybook.domain.money import format_units, parse_total
-from daybook.domain.position import Position, Refused
+from daybook.domain.position import Position, Refused, counted_totals
 from daybook.domain.reject import REJECTED_LINE, REJECTED_SOURCE
 from daybook.domain.reversal import Reversal
 
@@ -95,10 +93,7 @@ class Source(msgspec.Struct, frozen=True):
     @property
     def control_totals(self) -> dict[str, str]:
         """Return the totals of the applied rows as exact decimal text, under `deposits` and `withdrawals`."""
-        return {
-            kind: format_units(parse_total(getattr(self.applied, kind)) - parse_total(getattr(self.refused, kind)))
-            for kind in TYPES
-        }
+        return counted_totals(self.applied, self.refused)
 
     @property
     def waiting(self) -> int:

@@ -38,6 +38,8 @@ class ImportOptions(NamedTuple):
     """True when no other process can be importing. Leases found at the start then belong to a killed process."""
     complete: bool = False
     """True when a last line without a line end counts."""
+    again: bool = False
+    """True when the content of a reverted source is imported again, as a new source."""
     max_open: int = 64
     """Files that are read or followed at once."""
     poll_seconds: float = 0.5

@@ -175,7 +175,9 @@ class Importer:
     async def _look(self) -> OpenFile | None:
         """Identify the file, take its lease and go to its checkpoint; return None when there is nothing to read now."""
         options = self._context.options
-        finder = Finder(self._sources, self._context.registering, options.lease_seconds, options.complete)
+        finder = Finder(
+            self._sources, self._context.registering, options.lease_seconds, options.complete, options.again
+        )
         found = await finder.find(self.path)
         source, first_look = found.source, self.source_id is None
         self._seen = found.stat
@@ -201,7 +203,12 @@ class Importer:
 
     def _tell_imported(self, source: Source) -> None:
         if source.reverted is not None:
-            log.info("was reverted and is not imported", file=str(self.path), source=source.id, at=source.reverted.at)
+            log.info(
+                "was reverted and is not imported; `daybook import` counts it again",
+                file=str(self.path),
+                source=source.id,
+                reverted_at=source.reverted.at,
+            )
         if source.read.rows:
             self.already_imported = True
             log.info("already imported", file=str(self.path), source=source.id, rows=source.read.rows)

@@ -41,6 +41,8 @@ class Finder(NamedTuple):
     lease_seconds: float
     complete: bool
     """True when a last line without a line end counts."""
+    again: bool = False
+    """True when the content of a reverted source is imported again, as a new source."""
 
     async def find(self, path: Path) -> Found:
         """Identify the file, register new content as a new source, and open a file that is not read to its end.
@@ -50,7 +52,8 @@ class Finder(NamedTuple):
         while True:
             head = await asyncio.to_thread(head_of, path)
             known = await self.sources.near(str(path), head)
-            identity, found = await asyncio.to_thread(_identify, path, known.sources, head, self.complete)
+            standing = [each for each in known.sources if not (self.again and each.reverted)]
+            identity, found = await asyncio.to_thread(_identify, path, standing, head, self.complete)
             source = identity.source
             if found is None:
                 continue
@@ -63,7 +66,7 @@ class Finder(NamedTuple):
             new = _new_source(path, identity, found.header)
             lease = await self._register(new, head, known, found.reader)
             if lease is not None:
-                _tell_new(path, new, identity)
+                _tell_new(path, new, identity, [each for each in known.sources if each.reverted and self.again])
                 await _note_replaced(identity, self.sources)
                 return found._replace(source=new, lease=lease)
 
@@ -143,7 +146,16 @@ async def _note_replaced(identity: Identity, sources: SourceRegistry) -> None:
         await sources.update(old.id, problem=problem)
 
 
-def _tell_new(path: Path, source: Source, identity: Identity) -> None:
+def _tell_new(path: Path, source: Source, identity: Identity, reverted: Sequence[Source]) -> None:
+    for each in reverted:
+        if each.reverted is not None and each.head == source.head:
+            log.warning(
+                "what begins like this file was reverted; it counts again as a new source",
+                file=str(path),
+                source=source.id,
+                reverted=each.id,
+                reverted_at=each.reverted.at,
+            )
     if identity.replaces is not None:
         log.warning(
             "another file replaced this one; it is a new source",

@@ -11,7 +11,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from daybook.clock import moment_text, utc_now
 from daybook.domain.reject import Reject
 from daybook.domain.reversal import Reversal, Reverses
 from daybook.domain.source import QUEUE_SOURCE, Source
-from daybook.errors import ReversalError, StoreUnavailableError
+from daybook.errors import ReversalError, StoreUnavailableError, UnknownSourceError
 from daybook.failpoints import hit
 from daybook.importing.context import ImportContext
 from daybook.importing.effects import Effect, Effects
@@ -39,6 +39,7 @@ _LEASE_SECONDS = 10.0
 _REST_SECONDS = 30.0
 """Longest wait for another importer to give the source up, and for its queued rows to be applied."""
 _POLL_SECONDS = 0.05
+_SOON_SECONDS = 5.0
 _TRIES = 20
 _PAUSE_SECONDS = 0.5
 
@@ -107,6 +108,14 @@ class Reverter:
         log.info("reversal queued", source=source.id, by=request.by, why=request.why, replaced_by=mark.replaced_by)
         return await self._get(source.id)
 
+    async def revert_soon(self, source_id: str, by: str, why: str) -> Source:
+        """Queue the reversal of a source, and wait a while for it; return the source, reverted or about to be."""
+        source = await self.revert(Request(source_id, by, why))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SOON_SECONDS):
+                return await self.wait(source_id)
+        return source
+
     async def wait(self, source_id: str) -> Source:
         """Return a source once its queued reversal is made. Raises ReversalError when it was not made."""
         while True:
@@ -121,7 +130,7 @@ class Reverter:
         source = await self._sources.get(source_id)
         if source is None:
             await self._sources.version()
-            raise ReversalError(f"no source {source_id!r}: `daybook sources` lists them")
+            raise UnknownSourceError(f"no source {source_id!r}: `daybook sources` lists them")
         return source
 
     async def _revertible(self, source_id: str) -> Source:
