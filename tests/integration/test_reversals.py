@@ -321,6 +321,69 @@ class TestCorrections:
         assert (await source_of(parts, late)).rejected_rows == 1
 
 
+class TestTheFence:
+    """A reversal that is late, or comes twice, changes nothing."""
+
+    async def queued(self, parts: Parts, path: Path) -> tuple[Source, bytes]:
+        """Queue the reversal of a file; return its source before that, and the element, which is taken out again."""
+        source = await source_of(parts, path)
+        await Reverter(parts.stores).revert(Request(source.id, "ann", WHY))
+        element: bytes = await parts.redis.command("RPOP", parts.queue.key)
+        return source, element
+
+    async def test_the_same_batch_twice(self, parts: Parts, tmp_path: Path) -> None:
+        first, second = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", seed=2)
+        await add(parts, first, second)
+        _, element = await self.queued(parts, first)
+        for _ in range(3):
+            await parts.redis.command("LPUSH", parts.queue.key, element)
+            await parts.drain()
+        await assert_books(parts, second)
+
+    async def test_a_batch_for_an_earlier_ledger(self, parts: Parts, tmp_path: Path) -> None:
+        path = write_rows(tmp_path / "a.csv")
+        await add(parts, path)
+        source, element = await self.queued(parts, path)
+        await parts.aggregator._lost.read_again()  # the look is due only later
+        with path.open("a") as file:
+            file.write("2026-01-01T10:00:00,deposit,method 1,5\n")
+        await add(parts, path)
+        await parts.redis.command("LPUSH", parts.queue.key, element)
+        await parts.drain()
+        await assert_books(parts, path)
+        found = await parts.sources.get(source.id)
+        assert found is not None
+        assert found.reverted is None
+
+    @pytest.mark.parametrize("changed", ["checkpoint", "mark"])
+    async def test_a_source_that_changed_since_is_not_queued(
+        self, parts: Parts, tmp_path: Path, *, changed: str
+    ) -> None:
+        path = write_rows(tmp_path / "a.csv")
+        await add(parts, path)
+        source = await source_of(parts, path)
+        mark = Reversal("0", "bob", WHY, "2026-01-01T00:00:00.000Z", source.applied)
+        await parts.sources.update(source.id, reverting=mark)
+        source = await source_of(parts, path)
+        if changed == "mark":
+            await parts.sources.update(source.id, reverting=msgspec.structs.replace(mark, id="1"))
+        else:
+            await parts.redis.command("HSET", redis_keys.source(source.id), "checkpoint", source.read.offset + 1)
+        answer = await parts.queue.enqueue(source.id, source.read.offset, source.read, b"x", [], reversed_source=source)
+        assert not answer.ok
+        assert await parts.queue.length() == 0
+
+    async def test_nothing_is_queued_of_a_source_that_is_being_reverted(self, parts: Parts, tmp_path: Path) -> None:
+        path = write_rows(tmp_path / "a.csv")
+        await add(parts, path)
+        source = await source_of(parts, path)
+        await parts.sources.update(
+            source.id, reverting=Reversal("0", "bob", WHY, "2026-01-01T00:00:00.000Z", source.applied)
+        )
+        further = msgspec.structs.replace(source.read, offset=source.read.offset + 10)
+        assert (await parts.queue.enqueue(source.id, source.read.offset, further, b"x", [])).unknown
+
+
 class TestLosses:
     async def test_a_stolen_reversal_is_noticed_and_can_be_made_again(self, parts: Parts, tmp_path: Path) -> None:
         path = write_rows(tmp_path / "a.csv")

@@ -26,5 +26,7 @@ MONGO = (
     "mongo.apply.rejects", "mongo.apply.restatements", "mongo.finish.fence", "mongo.finish.swept", "mongo.load.done",
 )  # fmt: skip
 FILES = ("file.identified", "file.opened", "file.header", "file.block", "file.summed", "file.encoded", "file.end")
+REVERSAL = ("reversal.marked", "reversal.read", "reversal.queued", "replacement.read")
+"""The points in the reversal of a source; the last one only where a file takes its place."""
 SERVER = ("server.spawned", "server.recorded")
 """The points in the start of the embedded server."""

@@ -85,12 +85,11 @@ async def _replace(
 
 
 async def _id_of(stores: OpenStores, name: str) -> str:
-    """Return the id of the source that `name` names: its id, or the path of its file."""
-    path = str(_absolute(Path(name)))
-    for source in reversed((await stores.sources.known()).sources):
-        if name == source.id or (path == source.path and source.reverted is None):
-            return source.id
-    return name
+    """Return the id of the source that `name` names: an id, or a path, whose latest source that stands is meant."""
+    path, known = str(_absolute(Path(name))), (await stores.sources.known()).sources
+    own = [source for source in known if path == source.path and not source.is_replacement_to_come]
+    named = [source for source in own if source.reverted is None] or own
+    return named[-1].id if named else name
 
 
 def _absolute(path: Path) -> Path:

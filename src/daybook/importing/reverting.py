@@ -84,6 +84,8 @@ class Reverter:
     async def _reverse(self, request: Request, replacing: tuple[Replacement, Source] | None) -> Source:
         async with self._leased(request.source):
             source = await self._at_rest(request.source)
+            if source.reverted is not None:
+                return _as_wanted(source, source.reverted, replacing[1].id if replacing else "")
             mark = Reversal(
                 id=secrets.token_hex(8),
                 by=request.by,
@@ -156,14 +158,12 @@ class Reverter:
             await lease.give_back()
 
     async def _at_rest(self, source_id: str) -> Source:
-        """Return the source once all its queued rows are applied."""
+        """Return the source once all its queued rows are applied, and a queued reversal is made or lost."""
         deadline = asyncio.get_running_loop().time() + _REST_SECONDS
         while True:
             source = await self._get(source_id)
-            if source.reverted is not None:
-                raise ReversalError(f"source {source_id} was reverted on {source.reverted.at} already")
             queued = source.reverting is not None and source.reverting.queued
-            if not queued and source.read == source.applied:
+            if source.reverted is not None or (not queued and source.read == source.applied):
                 return source
             if asyncio.get_running_loop().time() > deadline:
                 what = "its reversal is queued" if queued else f"{source.waiting} of its rows are not applied"
@@ -195,6 +195,15 @@ class Reverter:
         source = await self._get(source_id)
         return any(each is not None and each.id == mark.id and (each.queued or each is source.reverted)
                    for each in (source.reverting, source.reverted))  # fmt: skip
+
+
+def _as_wanted(source: Source, reversal: Reversal, replaced_by: str) -> Source:
+    """Return a source that is reverted already. Raises ReversalError when another file was to take its place."""
+    if replaced_by not in ("", reversal.replaced_by):
+        raise ReversalError(
+            f"source {source.id} was reverted on {reversal.at} by {reversal.by}: import the file without --replace"
+        )
+    return source
 
 
 def _element(source: Source, mark: Reversal, effect: Effect, content: Content | None) -> tuple[BatchHeader, bytes]:
