@@ -36,9 +36,7 @@ def records_of(applied: Applied, refused: RefusedMethods) -> list[bytes]:
     return [record(source, without_methods(cells, refused)) for source, cells in applied.by_source.items()]
 
 
-async def rows_to_write(
-    archive: Archive, waiting: Waiting, contributions: Sequence[bytes], most_row_bytes: int = MOST_ROW_BYTES
-) -> list[ContributionRow]:
+async def rows_to_write(archive: Archive, waiting: Waiting, contributions: Sequence[bytes]) -> list[ContributionRow]:
     """Return the rows that the waiting contributions change, in full.
 
     Each row of the archive says which contributions are in it. So none is added twice, whatever part of an earlier
@@ -49,9 +47,7 @@ async def rows_to_write(
     end = waiting.first + waiting.number
 
     def merge() -> list[ContributionRow]:
-        return [
-            row for source in entries for row in _merged(source, entries[source], held[source], end, most_row_bytes)
-        ]
+        return [row for source in entries for row in _merged(source, entries[source], held[source], end)]
 
     return await asyncio.to_thread(merge)
 
@@ -78,9 +74,7 @@ def _some_at_a_time(sources: Iterable[str]) -> Iterator[list[str]]:
         yield some
 
 
-def _merged(
-    source: str, entries: Sequence[Entry], held: _Rows, end: int, most_row_bytes: int
-) -> Iterator[ContributionRow]:
+def _merged(source: str, entries: Sequence[Entry], held: _Rows, end: int) -> Iterator[ContributionRow]:
     """Yield the changed rows of one source. `end` is the index after the last entry of all sources."""
     dropped = dropped_through(entries)
     gone = {period for period, row in held.items() if row.through < dropped}
@@ -93,7 +87,7 @@ def _merged(
     written = set[str]()
     for month, added in by_month(not_held(entries, through)):
         rows = [more(month, added)]
-        if len(rows[0].packed) > most_row_bytes:
+        if len(rows[0].packed) > MOST_ROW_BYTES:
             rows = [more(day, cells) for day, cells in by_day(added)]
         yield from rows
         written.update(row.period for row in rows)
