@@ -84,7 +84,7 @@ class Parts:
         async def killed(*_: object) -> None:
             raise _KilledError
 
-        self.dumps.settle = killed  # type: ignore[method-assign]
+        self.dumps.settle = killed  # type: ignore[assignment,method-assign]
         with suppress(_KilledError):
             await self.dumper.dump_once()
         del self.dumps.settle

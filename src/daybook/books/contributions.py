@@ -1,38 +1,34 @@
 """Reads what each source added to which totals, from Redis and the archive together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Collection, Sequence
 from datetime import date
-from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from daybook.books.contributed_months import CellsBySource, ledger_of, read_months
+from daybook.books.exact_json import encode, member, number_of, object_of
+from daybook.books.totals import check_range
 from daybook.books.verification import all_sources
-from daybook.domain.money import parse_total
+from daybook.domain.bucket import TYPES, Bucket, Cell
 from daybook.domain.source import Source
-from daybook.errors import StoreUnavailableError
-from daybook.sources.columns.cells import CellColumns, empty
-from daybook.sources.contributions import (
-    Account,
-    Entry,
-    account_of,
-    add_up,
-    by_month,
-    dropped_through,
-    entries_by_source,
-    not_held,
-    unpack,
-    within,
-)  # fmt: skip
-from daybook.stores.archive import ContributionRow
-from daybook.stores.consistent_read import consistent_read
-from daybook.stores.contributions import waiting_contributions
+from daybook.errors import StoreUnavailableError, UnknownSourceError
+from daybook.sources.columns.cells import CellColumns
+from daybook.sources.contributions import Account, account_of, add_up
 from daybook.stores.steady import read_steadily
 from daybook.stores.stores import Stores
 
 _TRIES, _PAUSE_SECONDS = 20, 0.25
 
-CellsBySource = dict[str, CellColumns]
+Days = dict[str, dict[str, dict[str, dict[str, Cell]]]]
+"""Day → `deposits`/`withdrawals` → payment method → source → cell; days in order, both types present."""
+
+
+class BySource(NamedTuple):
+    """What each source added on some days."""
+
+    days: Days
+    sources: list[Source]
+    """The sources of these cells, and all whose contributions are incomplete."""
 
 
 class Effect(NamedTuple):
@@ -82,83 +78,78 @@ async def effects_of(stores: Stores, sources: Collection[str] | None = None) -> 
 
 def _effect(source: Source, parts: Sequence[CellColumns]) -> Effect:
     cells = add_up(parts)
-    ledger = Account(source.applied_rows, {kind: parse_total(text) for kind, text in source.control_totals.items()})
-    return Effect(cells, source.has_contributions, account_of(cells), ledger)
+    return Effect(cells, source.has_contributions, account_of(cells), ledger_of(source))
 
 
-async def read_months(
-    stores: Stores, first: date, last: date, sources: Collection[str] | None = None
-) -> AsyncIterator[CellsBySource]:
-    """Read what some sources, or all, added on the days of a range, both ends included, month by month in order.
+async def read_by_source(stores: Stores, first: date, last: date, source_id: str | None = None) -> BySource:
+    """Return what each source, or one, added on the days of a range, both ends included.
 
-    Redis is read first, so that a contribution that is archived in between is still found. Use the months only when
-    the iteration ends without an error: the end checks that neither store was set back (`consistent_read`).
+    Raises InvalidRangeError, UnknownSourceError, RecoveringError and StoreUnavailableError.
     """
-    before = await stores.hot.state()
-    waiting = await _Waiting.read(stores, first, last, sources)
-    async with AsyncExitStack() as stack:
-        if before is not None:
-            await stack.enter_async_context(consistent_read(stores, before))
-        rows: list[ContributionRow] = []
-        async for row in stores.archive.contributions(_month(first), last.isoformat(), sources):
-            if rows and row.period[:7] != rows[0].period[:7]:
-                for month in await asyncio.to_thread(waiting.months_through, rows):
-                    yield month
-                rows = []
-            rows.append(row)
-        for month in await asyncio.to_thread(waiting.months_through, rows, is_last=True):
-            yield month
+    check_range(first, last)
+    days: Days = {}
+    shown = set[str]()
+    async for month in read_months(stores, first, last, None if source_id is None else {source_id}):
+        shown.update(month)
+        days |= await asyncio.to_thread(_by_day, month)
+    return BySource(days, await _named_sources(stores, shown, source_id))
 
 
-class _Waiting:
-    """The contributions that wait in Redis, by month, to be joined with the archive's rows in order of months."""
-
-    def __init__(self, first: date, last: date, entries: Mapping[str, Sequence[Entry]]) -> None:
-        self._range = first, last
-        self._dropped = {source: dropped_through(some) for source, some in entries.items()}
-        self._months: dict[str, dict[str, list[Entry]]] = {}
-        for source, some in entries.items():
-            for entry in some:
-                for month, cells in by_month(within(add_up([entry.cells or empty()]), first, last)):
-                    self._months.setdefault(month, {}).setdefault(source, []).append(Entry(entry.place, cells))
-
-    @classmethod
-    async def read(cls, stores: Stores, first: date, last: date, sources: Collection[str] | None) -> "_Waiting":
-        found = await waiting_contributions(stores.redis)
-
-        def parse() -> "_Waiting":
-            entries = entries_by_source(*found)
-            return cls(
-                first, last, {source: entries[source] for source in entries if sources is None or source in sources}
-            )
-
-        return await asyncio.to_thread(parse)
-
-    def months_through(self, rows: Sequence[ContributionRow], *, is_last: bool = False) -> list[CellsBySource]:
-        """Return what waits of the months before that of the rows, and the month of the rows with what waits of it.
-
-        All that waits follows if the rows are the last ones. Each month is returned once.
-        """
-        month = rows[0].period[:7] if rows else ""
-        months = sorted({each for each in self._months if each < month or is_last} | ({month} if rows else set()))
-        return [self._joined(each, rows if each == month else ()) for each in months]
-
-    def _joined(self, month: str, rows: Sequence[ContributionRow]) -> CellsBySource:
-        held: dict[str, list[ContributionRow]] = {}
-        for row in rows:
-            if row.through >= self._dropped.get(row.source, 0):
-                held.setdefault(row.source, []).append(row)
-        waiting = self._months.pop(month, {})
-        found = {}
-        for source in dict.fromkeys(chain(held, waiting)):
-            own = held.get(source, [])
-            entries = [each for each in waiting.get(source, ()) if each.place >= self._dropped[source]]
-            new = not_held(entries, {row.period: row.through for row in own})
-            cells = within(add_up([*(unpack(row.packed) for row in own), new]), *self._range)
-            if len(cells.days):
-                found[source] = cells
-        return found
+async def answer_by_source(stores: Stores, first: date, last: date, source_id: str | None = None) -> bytes:
+    """Return the JSON answer of `/v1/aggregates/contributions`, month by month. Raises what `read_by_source` raises."""
+    check_range(first, last)
+    days: list[bytes] = []
+    shown = set[str]()
+    async for month in read_months(stores, first, last, None if source_id is None else {source_id}):
+        shown.update(month)
+        days += await asyncio.to_thread(lambda month=month: _members(_by_day(month)))  # type: ignore[misc]
+    return _answer(days, await _named_sources(stores, shown, source_id))
 
 
-def _month(day: date) -> str:
-    return day.isoformat()[:7]
+async def _named_sources(stores: Stores, shown: Collection[str], source_id: str | None) -> list[Source]:
+    """Return the sources in `shown`, and all whose contributions are incomplete; or only the source that is given."""
+    known = [source for source in await all_sources(stores) if source_id in (None, source.id)]
+    if source_id is not None and not known:
+        raise UnknownSourceError(f"no source {source_id!r}")
+    return [source for source in known if source.id in shown or not source.has_contributions]
+
+
+def _by_day(month: CellsBySource) -> Days:
+    buckets: dict[Bucket, dict[str, dict[str, Cell]]] = {}
+    for source, cells in month.items():
+        for bucket, added in cells.by_bucket():
+            methods = buckets.setdefault(bucket, {})
+            for method, units, transactions in added:
+                methods.setdefault(method, {})[source] = Cell(units, transactions)
+    days: Days = {}
+    for bucket, methods in sorted(buckets.items()):
+        types = days.setdefault(bucket.day, {kind: {} for kind in TYPES})
+        types[bucket.type] = {method: methods[method] for method in sorted(methods)}
+    return days
+
+
+def render(found: BySource) -> bytes:
+    """Return the JSON answer of `/v1/aggregates/contributions`, with exact amounts."""
+    return _answer(_members(found.days), found.sources)
+
+
+def _answer(days: list[bytes], sources: list[Source]) -> bytes:
+    named = [member(each.id, {"path": each.shown_path, "complete": each.has_contributions}) for each in sources]
+    return encode({"data": object_of(days), "sources": object_of(named)})
+
+
+def _members(days: Days) -> list[bytes]:
+    return [_member(day, types) for day, types in days.items()]
+
+
+def _member(day: str, types: dict[str, dict[str, dict[str, Cell]]]) -> bytes:
+    def shown(cell: Cell) -> dict[str, Any]:
+        return {"amount": number_of(cell.units), "transactions": cell.transactions}
+
+    return member(
+        day,
+        {
+            kind: {method: {source: shown(cell) for source, cell in cells.items()} for method, cells in methods.items()}
+            for kind, methods in types.items()
+        },
+    )
