@@ -59,8 +59,8 @@ def test_each_file_has_its_share(make_service: MakeService, tmp_path: Path) -> N
     assert service.stop() == 0
     service.start(KeepContributions="false")
     check_shares(service, files)
-    with files[0].open("a") as file:
-        file.write("2026-01-15T10:00:00,deposit,wire,1.00,\n")
+    with files[0].open("a") as grown:
+        grown.write("2026-01-15T10:00:00,deposit,wire,1.00,\n")
     service.wait_until_imported(files[0], 2001)
     complete = {source["path"]: source["complete"] for source in asked(service)["sources"].values()}
     assert complete == {str(files[0]): False, str(files[1]): True}
@@ -141,5 +141,5 @@ def test_what_is_incomplete_is_said(daybook: Commands, tmp_path: Path) -> None:
     assert told.output == "date,type,payment_method,source,file,amount,transactions\n"
     assert f"{file}: incomplete: some of its rows were applied while KeepContributions was off" in told.log
     verified = daybook.run("verify").output
-    assert "1 sources have incomplete contributions" in verified
+    assert "1 source has incomplete contributions" in verified
     assert "no difference" in verified

@@ -128,8 +128,9 @@ def compare_contributions(accounts: Accounts) -> Verdict:
                 Difference(_name(source), "contributions", "", _account_text(ledger), _account_text(found))
             )
     if incomplete:
+        have = "source has" if incomplete == 1 else "sources have"
         verdict.notes.append(
-            f"{incomplete} sources have incomplete contributions: KeepContributions was off when rows were applied"
+            f"{incomplete} {have} incomplete contributions: KeepContributions was off when rows were applied"
         )
     return verdict
 
