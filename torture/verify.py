@@ -70,7 +70,9 @@ def wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
 
     def nothing_waits() -> bool:
         waiting = [client.scard(redis_keys.DIRTY), client.scard(redis_keys.CHANGED_SOURCES)]
-        return not any(waiting) and not client.exists(redis_keys.REJECTS, redis_keys.RESTATEMENTS)
+        return not any(waiting) and not client.exists(
+            redis_keys.REJECTS, redis_keys.RESTATEMENTS, redis_keys.CONTRIBUTIONS
+        )
 
     with stores.client(service) as client:
         try:
@@ -83,6 +85,8 @@ def check_books(case: Case, service: Service) -> None:
     """Check `/v1/reconcile`, and that the restatements lead without a gap to the present totals."""
     books = service.get("/v1/reconcile").json()
     case.expect(books["balanced"] and books["steady"], f"the books do not balance: {books}"[:2000])
+    contributions = {each["source"]: each["contributions"] for each in books["sources"]}
+    case.expect(set(contributions.values()) <= {"same"}, f"contributions differ from ledgers: {contributions}")
     now = cells_of(service.stats(_FIRST_DAY, _LAST_DAY))
     reached: dict[tuple[str, str, str], Decimal] = {}
     after: str | None = ""

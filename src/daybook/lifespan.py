@@ -198,6 +198,7 @@ def make_lane(settings: Settings, stores: OpenStores) -> Lane:
         settings.dump_interval_seconds,
         settings.max_resident_buckets,
         settings.max_reject_bytes,
+        settings.max_queue_bytes,
     )
     lane_settings = LaneSettings(
         settings.lease_seconds,
@@ -205,6 +206,7 @@ def make_lane(settings: Settings, stores: OpenStores) -> Lane:
         retention,
         settings.max_methods_per_bucket,
         alone=stores.alone,
+        keep_contributions=settings.keep_contributions,
     )
     return Lane(stores, lane_settings)
 

@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     max_queue_elements: int = _named("MaxQueueElements", default=10_000, ge=1)
     max_queue_bytes: int = _named("MaxQueueBytes", default=64 << 20, ge=1 << 10)
     max_reject_bytes: int = _named("MaxRejectBytes", default=8 << 20, ge=1 << 10)
+    keep_contributions: bool = _named("KeepContributions", default=True)
     max_open_files: int = _named("MaxOpenFiles", default=64, ge=1, le=1000)
     max_wait_seconds: Seconds = _named("MaxWaitSeconds", default=60.0, gt=0)
     lease_seconds: float = _named("LeaseSeconds", default=5.0, ge=0.2, le=3600)

@@ -153,6 +153,27 @@ class AggregatesAnswer(BaseModel):
     )
 
 
+class DayContributions(BaseModel):
+    """The totals of a day by payment method and source. A type without transactions is an empty object."""
+
+    deposits: dict[str, dict[str, MethodTotal]]
+    withdrawals: dict[str, dict[str, MethodTotal]]
+
+
+class ContributingSource(BaseModel):
+    """A source in an answer by source."""
+
+    path: str
+    complete: bool = Field(description="False when contributions of some of its applied rows were not kept.")
+
+
+class ContributionsAnswer(BaseModel):
+    """Days in order. Days without contributions are left out."""
+
+    data: dict[str, DayContributions]
+    sources: dict[str, ContributingSource]
+
+
 class RestatementState(BaseModel):
     """A change of one payment method's total on a closed day, which was archived and evicted from Redis before."""
 
@@ -233,6 +254,10 @@ class SourceAccount(BaseModel):
     waiting: int
     balanced: bool
     control_totals: ControlTotals
+    contributions: str = Field(
+        description="`same`: they add up to the applied rows and control totals; `different`: they do not; "
+        "`incomplete`: `KeepContributions` was off for some of its rows."
+    )
 
 
 class Comparison(BaseModel):
@@ -246,7 +271,9 @@ class Comparison(BaseModel):
 class ReconcileAnswer(BaseModel):
     """The comparison of all sources, of Redis and of the archive."""
 
-    balanced: bool = Field(description="True when all sums agree and the archive does not contradict Redis.")
+    balanced: bool = Field(
+        description="True when all sums and complete contributions agree and the archive does not contradict Redis."
+    )
     steady: bool = Field(description="False when rows were applied meanwhile; ask again then.")
     waiting_elements: int = Field(description="Number of elements in the queue.")
     transactions: Comparison

@@ -30,6 +30,12 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class By(StrEnum):
+    """Division of printed totals."""
+
+    SOURCE = "source"
+
+
 Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
 
 
@@ -86,11 +92,18 @@ def stats(
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")],
     output: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.TABLE,
+    by: Annotated[By | None, typer.Option("--by", help="Show what each source added to the totals.")] = None,
 ) -> None:
     """Print the totals of a range of days. The service may run or not."""
     from daybook import settings
     from daybook.cli import ending, reporting
 
+    if by is By.SOURCE:
+        from daybook.cli import reporting_by_source
+
+        found = ending.run(reporting_by_source.load(settings.load(), first.date(), last.date()))
+        reporting_by_source.PRINTERS[output.value](found)
+        return
     days = ending.run(reporting.load_days(settings.load(), first.date(), last.date()))
     reporting.PRINTERS[output.value](days)
 

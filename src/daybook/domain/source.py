@@ -51,6 +51,8 @@ class Source(msgspec.Struct, frozen=True):
     """The refused rows among those before the ledger (`MaxMethodsPerBucket`)."""
     rereads: int = 0
     """Number of times that its batches left the queue without a commit and its rows were read again."""
+    contributed: int = 0
+    """Offset before which the contributions of all applied rows are kept, without a gap from the beginning."""
     columns: tuple[str, ...] = ()
     """Column names of the header, in lower case; empty for the source `queue`."""
     replaces: str = ""
@@ -94,6 +96,11 @@ class Source(msgspec.Struct, frozen=True):
     def control_totals(self) -> dict[str, str]:
         """Return the totals of the applied rows as exact decimal text, under `deposits` and `withdrawals`."""
         return counted_totals(self.applied, self.refused)
+
+    @property
+    def has_contributions(self) -> bool:
+        """Return whether the contributions of all its applied rows are kept (`KeepContributions`)."""
+        return self.contributed == self.applied.offset
 
     @property
     def waiting(self) -> int:

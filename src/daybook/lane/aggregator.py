@@ -13,6 +13,7 @@ from daybook.domain.position import Position, Refused
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
 from daybook.errors import DamagedBucketError, LaneLostError, RedisUnavailableError, SourceError, StoreUnavailableError
+from daybook.lane.contributing import records_of
 from daybook.lane.element_reader import Applied, Changes, ElementReader, is_json
 from daybook.lane.lost_batches import LostBatches
 from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets, without
@@ -44,7 +45,7 @@ class Room(Protocol):
         ...
 
     async def make_room_for_records(self) -> None:
-        """Archive the waiting rejects and restatements once they reach their limit. Raises StoreUnavailableError."""
+        """Archive what waits for the archive once it reaches its limit. Raises StoreUnavailableError."""
         ...
 
 
@@ -65,6 +66,7 @@ class Aggregator:
         token: str,
         max_buckets: int,
         max_methods: int,
+        keep_contributions: bool = True,
         on_loss: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -73,6 +75,7 @@ class Aggregator:
         self._token, self._clock = token, clock
         self._lost = LostBatches(stores, token, on_loss)
         self._max_buckets, self._max_methods = max_buckets, max_methods
+        self._keep_contributions = keep_contributions
         self._held: dict[Bucket, HeldBucket] = {}
         self._ledgers: dict[str, Position] = {}
         self._refused: dict[str, Refused] = {}
@@ -189,6 +192,10 @@ class Aggregator:
     async def _commit(self, applied: Applied, refused: RefusedMethods) -> None:
         if self._sequence is None:
             self._sequence = await self._stores.commits.sequence()
+        moves_elements = self._keep_contributions and applied.as_pushed and not refused
+        contributions: list[bytes] | None = [] if self._keep_contributions else None
+        if self._keep_contributions and not moves_elements:
+            contributions = await asyncio.to_thread(records_of, applied, refused)
         while True:
             at = moment_text(self._clock())
             writes, after = await asyncio.to_thread(self._writes, applied.changes, at)
@@ -209,8 +216,10 @@ class Aggregator:
                 rejects=applied.rejects,
                 restatements=await self._restatements(applied, refused, at),
                 reversal=_reversal_end(applied),
+                contributions=contributions,
+                moves_elements=moves_elements,
             )
-            if commit.rejects or commit.restatements:
+            if commit.rejects or commit.restatements or self._keep_contributions:
                 await self._room.make_room_for_records()
             stale = await self._stores.commits.commit(self._token, commit)
             if not stale:

@@ -11,6 +11,7 @@ import structlog
 from daybook.clock import cutoff_day, utc_now
 from daybook.domain.bucket import FIRST_DAY, Bucket
 from daybook.errors import DamagedBucketError, RedisUnavailableError, StoreUnavailableError
+from daybook.lane.contributing import rows_to_write
 from daybook.runtime.loop import repeat
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
@@ -21,6 +22,7 @@ log = structlog.get_logger("dumper")
 
 _EVICTED_PER_SCRIPT = 500
 _PRESSURE_SECONDS = 0.25
+_PRESSED = 0.5
 
 
 class Retention(NamedTuple):
@@ -34,6 +36,8 @@ class Retention(NamedTuple):
     """Number of resident buckets above which the longest unchanged ones are evicted, whatever their age."""
     max_record_bytes: int
     """Bytes of rejects and restatements that may wait for the archive."""
+    max_contribution_bytes: int = 64 << 20
+    """Bytes of contributions that may wait for the archive."""
 
 
 class Dumper:
@@ -78,7 +82,7 @@ class Dumper:
         while (left := self._due - time.monotonic()) > 0:
             if await stop.wait(min(left, _PRESSURE_SECONDS)):
                 return False
-            if await self._dumps.record_bytes() > self._retention.max_record_bytes // 2:
+            if await self._fill() > _PRESSED:
                 break
         return not stop.is_set()
 
@@ -102,10 +106,15 @@ class Dumper:
         log.debug("made room", evicted=gone, wanted=over)
 
     async def make_room_for_records(self) -> None:
-        """Dump when the waiting rejects and restatements have reached their limit."""
-        if await self._dumps.record_bytes() >= self._retention.max_record_bytes:
+        """Dump when the waiting rejects and restatements, or the contributions, have reached their limit."""
+        if await self._fill() >= 1:
             async with self._one_at_a_time:
                 await self._dump()
+
+    async def _fill(self) -> float:
+        """Return the part of their room that the waiting records or contributions take, whichever is more."""
+        records, contributions = await self._dumps.waiting_bytes()
+        return max(records / self._retention.max_record_bytes, contributions / self._retention.max_contribution_bytes)
 
     async def _dump(self) -> Written:
         if self._last is None and (state := await self._stores.hot.state()):
@@ -114,6 +123,10 @@ class Dumper:
         if snapshot is None:
             return Written(0, 0, 0)
         self._last = snapshot.number
+        if snapshot.waiting.number:
+            contributions = await self._dumps.contributions(snapshot.waiting)
+            rows = await rows_to_write(self._stores.archive, snapshot.waiting, contributions)
+            snapshot = snapshot._replace(contributions=rows)
         await self._stores.redis.wait_until_durable()
         written = await self._stores.archive.write(snapshot)
         await self._dumps.settle(self._token, snapshot)

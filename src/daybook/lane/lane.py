@@ -34,6 +34,8 @@ class LaneSettings(NamedTuple):
     """Number of payment methods that one bucket may hold."""
     alone: bool
     """True when the data directory's lock keeps all other processes from this Redis. Old leases are then taken over."""
+    keep_contributions: bool = True
+    """True when the archive keeps what each source added to which totals."""
 
 
 class Lane:
@@ -119,6 +121,7 @@ class Lane:
             token=lease.token,
             max_buckets=self._settings.retention.max_buckets,
             max_methods=self._settings.max_methods,
+            keep_contributions=self._settings.keep_contributions,
             on_loss=lambda: self._losses.append(time.monotonic()),
         )
         await first_failure(

@@ -17,6 +17,7 @@ from daybook.domain.transaction import Transaction
 from daybook.errors import SourceError
 from daybook.lane.element_reader import Changes
 from daybook.sources.batch_codec import Batch
+from daybook.sources.columns.cells import CellColumns, from_sums
 from daybook.sources.files import ContentFile
 from daybook.sources.queue_json import judge_line, lines_of
 from daybook.sources.reader import BlockReader
@@ -63,6 +64,20 @@ def without(changes: Changes, refused: RefusedMethods) -> Changes:
         for bucket, added in changes.items()
     }
     return {bucket: added for bucket, added in left.items() if added}
+
+
+def without_methods(cells: CellColumns, refused: RefusedMethods) -> CellColumns:
+    """Return joined cells without the refused methods."""
+    return (
+        from_sums(
+            {
+                bucket: {method: cell for method, cell in held.items() if method not in refused.get(bucket, ())}
+                for bucket, held in cells.sums().items()
+            }
+        )
+        if refused
+        else cells
+    )
 
 
 class MethodLimit:

@@ -15,7 +15,8 @@ LANE_LEASE = "daybook:lease:lane"
 """String: token of the lane's owner; expires."""
 STATE = "daybook:state"
 """Hash: archive, snapshot, settled, restored, registry (version of the list of sources), queue (key of the queue),
-queued_bytes, record_bytes. It is absent while Redis is not restored.
+queued_bytes, record_bytes, contributions (index of the first one that waits), contribution_bytes. It is absent while
+Redis is not restored.
 """
 VERSIONS = "daybook:versions"
 """Hash: bucket → version; a bucket is resident exactly when it has a field here."""
@@ -39,6 +40,8 @@ REJECTS = "daybook:rejects"
 """List of rejects that wait for the archive."""
 RESTATEMENTS = "daybook:restatements"
 """List of restatements that wait for the archive."""
+CONTRIBUTIONS = "daybook:contributions"
+"""List of contributions that wait for the archive, oldest first (`sources/contributions.py`)."""
 
 
 def bucket_name(bucket: Bucket) -> str:
@@ -64,9 +67,9 @@ def source(source_id: str) -> str:
     """Return the key of a source.
 
     Hash: id, path, head, size, columns; checkpoint and ledger (byte offsets); read and applied (the positions at these
-    offsets, as JSON); refused (JSON), rereads, untouched (stat as JSON, or empty), problem; order and revision, which
-    the scripts count. The source `queue` has only id, checkpoint, ledger, read, applied, refused and revision until a
-    restore writes all fields.
+    offsets, as JSON); refused (JSON), rereads, untouched (stat as JSON, or empty), problem; contributed (byte
+    offset); order and revision, which the scripts count. The source `queue` has only id, checkpoint, ledger, read,
+    applied, refused, contributed and revision until a restore writes all fields.
     """
     return SOURCE_PREFIX + source_id
 

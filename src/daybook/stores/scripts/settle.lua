@@ -2,7 +2,7 @@
 -- Answers 'ok', or, with nothing written:
 --   'done': this snapshot is settled already, and the reply was lost;
 --   'lost': another owner has the lane, or Redis is not restored.
-local lane, state, versions, dirty, archived, changed_sources, rejects, restatements = unpack(KEYS)
+local lane, state, versions, dirty, archived, changed_sources, rejects, restatements, contributions = unpack(KEYS)
 local token, snapshot = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
 
@@ -25,6 +25,9 @@ for _, source in ipairs(snapshot.sources) do
 end
 call('LTRIM', rejects, snapshot.rejects, -1)
 call('LTRIM', restatements, snapshot.restatements, -1)
+call('LTRIM', contributions, snapshot.contributions, -1)
 call('HINCRBY', state, 'record_bytes', 0 - snapshot.record_bytes)
+call('HINCRBY', state, 'contributions', snapshot.contributions)
+call('HINCRBY', state, 'contribution_bytes', 0 - snapshot.contribution_bytes)
 call('HSET', state, 'settled', snapshot.number)
 return 'ok'
