@@ -1,9 +1,7 @@
-"""Answers that FastAPI does not make by itself: exact amounts and errors."""
+"""Answers that FastAPI does not make by itself: JSON bytes and errors."""
 
 import asyncio
-from typing import Any
 
-import msgspec
 from fastapi import Response
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -26,11 +24,6 @@ class JsonBytes(Response):
             more = first + _SLICE_BYTES < len(self.body)
             await send({"type": "http.response.body", "body": part, "more_body": more})
             await asyncio.sleep(0)  # many large answers at once would hold the event loop
-
-
-def json_answer(value: Any) -> Response:
-    """Return plain values and pydantic models as JSON with exact numbers (`books/exact_json.py`)."""
-    return Response(msgspec.json.encode(value, enc_hook=dict), media_type="application/json")
 
 
 def error_answer(error: Exception) -> JSONResponse:

@@ -31,9 +31,13 @@ class Services:
     revert: Callable[[str, str, str], Awaitable[Source]]
     """Reverts a source: takes its id, who asks and why; returns the source, reverted or about to be."""
     answers: SharedAnswers = field(init=False)
+    """The answers that need both stores to agree."""
+    progress: SharedAnswers = field(init=False)
+    """The answers that are given while the lane waits, too."""
 
     def __post_init__(self) -> None:
         self.answers = SharedAnswers(self.stores, self.waiting_for)
+        self.progress = SharedAnswers(self.stores, lambda: "")
         self._checks = [SharedCheck(check, _CHECK_SECONDS) for check in (self._redis, self.stores.archive.check)]
 
     def check_recovered(self) -> None:
@@ -51,6 +55,7 @@ class Services:
     async def close(self) -> None:
         """End the answers and the checks that are in the making."""
         await self.answers.close()
+        await self.progress.close()
         await asyncio.gather(*(check.close() for check in self._checks))
 
     async def _redis(self) -> None:
