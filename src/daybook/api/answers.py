@@ -1,6 +1,7 @@
 """Answers that FastAPI does not make by itself: JSON bytes and errors."""
 
 import asyncio
+from collections.abc import Mapping
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
@@ -24,6 +25,15 @@ class JsonBytes(Response):
             more = first + _SLICE_BYTES < len(self.body)
             await send({"type": "http.response.body", "body": part, "more_body": more})
             await asyncio.sleep(0)  # many large answers at once would hold the event loop
+
+
+def valid_texts(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return names and texts as valid UTF-8; each byte of a path that is none becomes a question mark."""
+    return {_valid(name): _valid(text) for name, text in texts.items()}
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def error_answer(error: Exception) -> JSONResponse:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from daybook.api.answers import JsonBytes
+from daybook.api.answers import JsonBytes, valid_texts
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import Alive, ControlTotals, Detail, ImportsAnswer, ImportState, Readiness, ReversalState
 from daybook.api.services import OK, Services
@@ -39,7 +39,8 @@ async def readyz(
     if problems:
         response.status_code = 503
     waits = {name: str(wait) for name, wait in services.waits().items() if wait.reason}
-    return Readiness(ready=not problems, checks=problems if verbose is None else checks, waits=waits)
+    shown = valid_texts(problems if verbose is None else checks)
+    return Readiness(ready=not problems, checks=shown, waits=valid_texts(waits))
 
 
 @router.get(
@@ -61,7 +62,9 @@ async def _imports(services: Services) -> bytes:
 
 
 def _render(sources: Sequence[Source], problems: Mapping[str, str]) -> bytes:
-    return encode({"imports": array_of(encode(import_state(source)) for source in sources), "problems": problems})
+    return encode(
+        {"imports": array_of(encode(import_state(source)) for source in sources), "problems": valid_texts(problems)}
+    )
 
 
 def import_state(source: Source) -> ImportState:
