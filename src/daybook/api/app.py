@@ -28,7 +28,7 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         yield AppState(services=services)
-        await services.answers.close()
+        await services.close()
 
     app = FastAPIOffline(title="Daybook", version=__version__, lifespan=lifespan)
     for part in (stats, aggregates_router, reconcile_router, service_router, rejects_router, reversal_router):

@@ -56,7 +56,7 @@ class Importer:
         self.problem = ""
         """The reason why the file cannot be read, as text for people; empty when there is none."""
         self.wait = Wait()
-        """The wait for a store, for room in the queue, or for `ANOTHER_IMPORTER`, which holds the lease."""
+        """The wait, from try to try until rows move: for a store, for room in the queue, or for `ANOTHER_IMPORTER`."""
         self.already_imported = False
         """True when the first look at the file found that its rows were read before."""
         self.pieces = 0
@@ -233,7 +233,8 @@ class Importer:
         if not taken:
             self.wait.begin(ANOTHER_IMPORTER)
             return None
-        self.wait.end()
+        if self.waits_for == ANOTHER_IMPORTER:
+            self.wait.end()
         pieces = Pieces(
             reader,
             header,
@@ -341,6 +342,7 @@ class Importer:
     async def _report(self, problem: str) -> None:
         """Close the file; log its problem once and note it at its source in Redis."""
         await self.close()
+        self.wait.end()
         self._seen = None
         self.at_end.set()
         if problem == self.problem:

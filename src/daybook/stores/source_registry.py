@@ -18,6 +18,9 @@ from daybook.stores.lease import Lease
 from daybook.stores.source_index import SourceIndex
 from daybook.stores.steady import read_steadily
 
+_FEW = 100
+"""Largest number of sources that are read from their hashes without a thread."""
+
 
 class Version(NamedTuple):
     """Version of the list of sources: another one after each new source, moved file and restore."""
@@ -62,9 +65,8 @@ class SourceRegistry:
         steady = await read_steadily(self._restored, self._versioned_sources)
         version, sources = steady.value
         if self._indexed != version:
-            self._index, self._indexed = SourceIndex(), version
-            for source in sources:
-                self._index.put(source.id, source.path, source.head)
+            places = ((source.id, source.path, source.head) for source in sources)
+            self._index, self._indexed = await asyncio.to_thread(SourceIndex, places), version
         return KnownSources(version, sorted(sources, key=lambda source: source.order))
 
     async def _restored(self) -> bytes:
@@ -137,7 +139,10 @@ class SourceRegistry:
     async def some(self, ids: Iterable[str]) -> list[Source]:
         """Return those of some sources that Redis knows."""
         answers = await self._redis.pipeline([("HGETALL", redis_keys.source(each)) for each in ids])
-        return [_from_hash(fields) for fields in answers if fields]
+        held = [fields for fields in answers if fields]
+        if len(held) <= _FEW:
+            return _from_hashes(held)
+        return await asyncio.to_thread(_from_hashes, held)
 
     async def version(self) -> Version:
         """Return the version of the list. Raises RecoveringError while Redis' state is not restored."""
@@ -278,6 +283,10 @@ class SourceRegistry:
             ],
             {"source": source_id, "moved": False, "fields": [], "unmark": mark.to_json().decode()},
         )
+
+
+def _from_hashes(hashes: Iterable[Mapping[bytes, bytes]]) -> list[Source]:
+    return [_from_hash(fields) for fields in hashes]
 
 
 def _from_hash(fields: Mapping[bytes, bytes]) -> Source:
