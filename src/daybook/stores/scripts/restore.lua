@@ -27,7 +27,7 @@ local sources_version = tonumber(call('HGET', state, 'registry') or 0)
 call('DEL', state, versions, archived, dirty, changed, resident, closed, changed_sources, rejects, restatements)
 for _, id in ipairs(call('SMEMBERS', sources)) do
   call('HSET', key_of(id), 'checkpoint', 0, 'ledger', 0, 'read', archive.beginning, 'applied', archive.beginning,
-    'refused', '', 'untouched', '')
+    'refused', '', 'untouched', '', 'sketch', '')
   call('HDEL', key_of(id), 'reverting')
   call('SADD', changed_sources, id)
 end
