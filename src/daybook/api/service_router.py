@@ -34,7 +34,9 @@ async def readyz(
     if problems:
         response.status_code = 503
     waits = {name: str(wait) for name, wait in services.waits().items() if wait.reason}
-    return Readiness(ready=not problems, checks=problems if verbose is None else checks, waits=waits)
+    if verbose is None:
+        return Readiness(ready=not problems, checks=problems, waits=waits)
+    return Readiness(ready=not problems, checks=checks, waits=waits, held=services.held())
 
 
 @router.get("/v1/imports", tags=["imports"], summary="Progress of every source", responses={503: {"model": Detail}})
@@ -58,6 +60,8 @@ def import_state(source: Source) -> ImportState:
         waiting=source.waiting,
         state=source.state,
         problem=source.problem,
+        since=source.since,
+        held=source.held.reason if source.held else "",
         rereads=source.rereads,
         control_totals=ControlTotals(**source.control_totals),
         replaces=source.replaces,

@@ -7,6 +7,7 @@ from getpass import getuser
 from pathlib import Path
 
 from daybook import lifespan, logs
+from daybook.books.source_list import find_source
 from daybook.cli.ending import Interruption
 from daybook.cli.waiting import Waits, opening, telling
 from daybook.domain.source import Source
@@ -85,12 +86,8 @@ async def _replace(
 
 
 async def _id_of(stores: OpenStores, name: str) -> str:
-    """Return the id of the source that `name` names: its id, or the path of its file."""
-    path = str(_absolute(Path(name)))
-    for source in reversed((await stores.sources.known()).sources):
-        if name == source.id or (path == source.path and source.reverted is None):
-            return source.id
-    return name
+    """Return the id of the source that `name` names, as `daybook sources` does. Raises UnknownSourceError."""
+    return find_source(await stores.sources.all(), name).id
 
 
 def _absolute(path: Path) -> Path:

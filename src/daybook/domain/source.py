@@ -36,6 +36,8 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
     """The same with the figures, as text for people."""
     at: str
     """When it was held, as `clock.moment_text`."""
+    like: str = ""
+    """Id of the source whose rows it has; empty when it is held for something else."""
     dropped: str = ""
     """When an operator dropped the source, which is then never read, as `clock.moment_text`; empty: not dropped."""
 

@@ -79,7 +79,7 @@ class Questions:
             return None
         reason = _overlap(alike, look)
         if self.answers.on_overlap == "hold" or (self.answers.on_overlap == "auto" and alike.own):
-            return Held("overlap", reason, moment_text(utc_now()))
+            return Held("overlap", reason, moment_text(utc_now()), like=alike.source.id)
         log.warning("rows look imported before, and count again", file=str(look.path), reason=reason)
         return None
 
