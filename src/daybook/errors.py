@@ -10,6 +10,7 @@
     - BusyError: too many answers are in the making, or one takes too long; 503
     - SourceError: a file cannot be imported as it is
     - ReversalError: a source cannot be reverted or replaced as it is; 409
+    - NotHeldError: a source that is to be released or dropped is not held; 409
     - LaneLostError: another process took the lane over, or Redis went back in time
     - FencedError: a later dumper opened the archive
     - IntegrityError: a store holds a state that no correct history leads to
@@ -68,6 +69,12 @@ class SourceError(DaybookError):
 
 class ReversalError(DaybookError):
     """A source cannot be reverted or replaced as it is. The message says why and what to do; nothing has changed."""
+
+    status = 409
+
+
+class NotHeldError(DaybookError):
+    """A source that is to be released or dropped is not held, or no longer."""
 
     status = 409
 

@@ -17,6 +17,7 @@ from daybook.errors import StoreUnavailableError
 from daybook.importing.context import ImportContext, ImportOptions
 from daybook.importing.correcting import Correcting
 from daybook.importing.import_manager import ImportManager
+from daybook.importing.questions import Answers, Questions
 from daybook.importing.reverting import Reverter
 from daybook.importing.summing_pool import SummingPool
 from daybook.lane.dumper import Retention
@@ -172,11 +173,12 @@ def _archive(settings: Settings) -> Archive:
 
 @asynccontextmanager
 async def importing(
-    settings: Settings, stores: OpenStores, *, complete: bool = False, again: bool = False
+    settings: Settings, stores: OpenStores, *, complete: bool = False, again: bool = False, anyway: bool = False
 ) -> AsyncIterator[ImportContext]:
     """Yield what the importers of this process share.
 
-    `complete` counts a last line that has no line end, `again` the content of reverted sources.
+    `complete` counts a last line that has no line end, `again` the content of reverted sources. `anyway` imports what
+    would be held, and what is held.
     """
     options = ImportOptions(
         replay_speed=settings.replay_speed,
@@ -189,7 +191,9 @@ async def importing(
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
     async with SummingPool() as pool:
-        yield ImportContext(stores, slots, asyncio.Lock(), pool, Correcting(stores), options)
+        answers = Answers(settings.on_overlap, settings.max_reject_share, anyway)
+        questions = Questions(stores, answers)
+        yield ImportContext(stores, slots, asyncio.Lock(), pool, Correcting(stores), options, questions)
 
 
 def make_lane(settings: Settings, stores: OpenStores) -> Lane:
@@ -243,7 +247,13 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
 
         try:
             yield Services(
-                stores, lambda: lane.waiting_for, worker_problems, waits, imports.problems, Reverter(stores).revert_soon
+                stores,
+                lambda: lane.waiting_for,
+                worker_problems,
+                waits,
+                imports.problems,
+                Reverter(stores).revert_soon,
+                imports.held,
             )
         finally:
             await supervisor.shut_down(max(0.0, settings.graceful_shutdown_seconds - supervisor.stop.seconds))

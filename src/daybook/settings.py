@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     max_queue_bytes: int = _named("MaxQueueBytes", default=64 << 20, ge=1 << 10)
     max_reject_bytes: int = _named("MaxRejectBytes", default=8 << 20, ge=1 << 10)
     keep_contributions: bool = _named("KeepContributions", default=True)
+    max_reject_share: float = _named("MaxRejectShare", default=0.5, ge=0, le=1, allow_inf_nan=False)
+    on_overlap: Literal["auto", "hold", "warn", "import"] = _named("OnOverlap", default="auto")
     max_open_files: int = _named("MaxOpenFiles", default=64, ge=1, le=1000)
     max_wait_seconds: Seconds = _named("MaxWaitSeconds", default=60.0, gt=0)
     lease_seconds: float = _named("LeaseSeconds", default=5.0, ge=0.2, le=3600)

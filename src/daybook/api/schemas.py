@@ -47,6 +47,9 @@ class Readiness(BaseModel):
     waits: dict[str, str] = Field(
         default_factory=dict, description="The things that parts of the background work wait for, and for how long."
     )
+    held: dict[str, str] = Field(
+        default_factory=dict, description="With `?verbose`: the reason for each held file, by path."
+    )
 
 
 class ControlTotals(BaseModel):
@@ -87,9 +90,12 @@ class ImportState(BaseModel):
     rejected: int
     waiting: int
     state: str = Field(
-        description="`reading`, `applying`, `done`, `waiting` (`problem` says why), `reverting` or `reverted`."
+        description="`reading`, `applying`, `done`, `waiting` (`problem` says why), `held` or `dropped` (`held` says "
+        "why), `reverting` or `reverted`."
     )
     problem: str
+    since: str = Field(description="Moment at which it was registered; empty when unknown.")
+    held: str = Field(description="The reason why nothing is read of it until it is released; empty without one.")
     rereads: int = Field(
         description="How often another program took its batches from the queue, so that they were read again."
     )

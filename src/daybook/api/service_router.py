@@ -39,8 +39,8 @@ async def readyz(
     if problems:
         response.status_code = 503
     waits = {name: str(wait) for name, wait in services.waits().items() if wait.reason}
-    shown = valid_texts(problems if verbose is None else checks)
-    return Readiness(ready=not problems, checks=shown, waits=valid_texts(waits))
+    shown, held = (problems, {}) if verbose is None else (checks, services.held())
+    return Readiness(ready=not problems, checks=valid_texts(shown), waits=valid_texts(waits), held=valid_texts(held))
 
 
 @router.get(
@@ -81,6 +81,8 @@ def import_state(source: Source) -> ImportState:
         waiting=source.waiting,
         state=source.state,
         problem=source.problem,
+        since=source.since,
+        held=source.held.reason if source.held else "",
         rereads=source.rereads,
         control_totals=ControlTotals(**source.control_totals),
         replaces=source.replaces,

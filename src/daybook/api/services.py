@@ -30,6 +30,8 @@ class Services:
     """Returns the reasons why files cannot be imported, by path."""
     revert: Callable[[str, str, str], Awaitable[Source]]
     """Reverts a source: takes its id, who asks and why; returns the source, reverted or about to be."""
+    held: Callable[[], dict[str, str]] = dict
+    """Returns the reasons why sources are held, by path."""
     answers: SharedAnswers = field(init=False)
     """The answers that need both stores to agree."""
     progress: SharedAnswers = field(init=False)

@@ -18,7 +18,7 @@ app = typer.Typer(
 
 rejects = typer.Typer(help="Export rejected rows as CSV; import the corrected rows.", no_args_is_help=True)
 app.add_typer(rejects, name="rejects")
-sources = typer.Typer(help="Imported sources: take one back.", no_args_is_help=True)
+sources = typer.Typer(help="List the imported sources; release or drop a held one; take one back.")
 app.add_typer(sources, name="sources")
 
 
@@ -39,8 +39,12 @@ class By(StrEnum):
 Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
 
 
-By = Annotated[str, typer.Option(help="Who asks for it; without it the user of this machine.")]
-Why = Annotated[str, typer.Option(help="The reason, which stays with the source.")]
+Output = Annotated[Format, typer.Option("--format", help="Format of the output.")]
+SourceName = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A source's id, the beginning of one, or an imported file.")
+]
+Asker = Annotated[str, typer.Option("--by", help="Who asks for it; without it the user of this machine.")]
+Reason = Annotated[str, typer.Option(help="The reason, which stays with the source.")]
 
 
 @app.command()
@@ -62,11 +66,14 @@ def import_files(
         float, typer.Option(min=0, help="Speed of the pauses in sleep_ms: 1 as written, 10 ten times faster, 0 none.")
     ] = 0,
     complete: Annotated[bool, typer.Option("--complete", help="Count a last line that has no line end.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Import also what looks imported before, and files of mostly bad rows.")
+    ] = False,
     replace: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="Take this source back in the step that adds the file's rows.")
     ] = None,
-    why: Why = "",
-    by: By = "",
+    why: Reason = "",
+    by: Asker = "",
 ) -> None:
     """Import files and wait until all rows are applied. Each row counts once. The service may run or not."""
     import uvloop
@@ -83,7 +90,7 @@ def import_files(
             raise typer.BadParameter("--replace takes one FILE")
         reverting.tell_replaced(uvloop.run(reverting.replace(loaded, replace, files[0], by, why, complete=complete)))
         return
-    if not uvloop.run(import_all(loaded, files, complete=complete)):
+    if not uvloop.run(import_all(loaded, files, complete=complete, anyway=anyway)):
         raise typer.Exit(1)
 
 
@@ -161,7 +168,7 @@ def import_rejects(
 def revert_source(
     source: Annotated[str, typer.Argument(metavar="FILE|SOURCE", help="An imported file or the id of its source.")],
     why: Annotated[str, typer.Option(help="The reason, which stays with the source.")],
-    by: By = "",
+    by: Asker = "",
 ) -> None:
     """Take back all that a source counted, once, in one step. The source stays listed as reverted."""
     import uvloop
@@ -171,6 +178,46 @@ def revert_source(
 
     memory.tune()
     reverting.tell_reverted(uvloop.run(reverting.revert(settings.load(), source, by, why)))
+
+
+@sources.callback(invoke_without_command=True)
+def list_sources(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """List the imported sources; release or drop a held one; take one back. The service may run or not."""
+    if context.invoked_subcommand is not None:
+        return
+    from daybook import settings
+    from daybook.cli import ending, listing
+
+    listing.print_list(ending.run(listing.load(settings.load())), output.value)
+
+
+@sources.command("show")
+def show_source(source: SourceName, output: Output = Format.TABLE) -> None:
+    """Print all that is known of a source."""
+    from daybook import settings
+    from daybook.cli import ending, listing
+
+    listing.print_one(ending.run(listing.load_one(settings.load(), source)), output.value)
+
+
+@sources.command("release")
+def release_source(source: SourceName) -> None:
+    """Let a held or dropped source be imported."""
+    from daybook import settings
+    from daybook.books import source_list
+    from daybook.cli import ending, listing
+
+    listing.tell_changed(ending.run(listing.change(settings.load(), source, source_list.release)))
+
+
+@sources.command("drop")
+def drop_source(source: SourceName) -> None:
+    """Never read a held source. It stays listed, and its file stays where it is."""
+    from daybook import settings
+    from daybook.books import source_list
+    from daybook.cli import ending, listing
+
+    listing.tell_changed(ending.run(listing.change(settings.load(), source, source_list.drop)))
 
 
 @app.command()

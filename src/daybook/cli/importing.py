@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from daybook import lifespan, logs
+from daybook.cli.asking import Choice, ask
 from daybook.cli.ending import Interruption
 from daybook.cli.progress import ImportProgress, report
+from daybook.cli.reverting import replace, tell_replaced
 from daybook.cli.waiting import Doctor, Waits, opening, telling
 from daybook.domain.source import Source
 from daybook.errors import DaybookError, StoreUnavailableError
@@ -45,8 +47,11 @@ class _File:
     """
 
 
-async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool) -> bool:
+async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool, anyway: bool = False) -> bool:
     """Import the files and wait until all their rows are applied; return False when something was not imported.
+
+    A file that looks imported before, or has mostly bad rows, is held; on a terminal the user is asked what to do.
+    With `anyway` it is imported.
 
     Raises SourceError when a name leads to no file, and ConfigurationError when the import must not start or go on.
     """
@@ -54,22 +59,54 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
     logs.configure(quiet=True)
     interruption, waits = Interruption(settings), Waits()
     wanted = [_File(path) for path in dict.fromkeys(paths)]
-    async with telling(waits):
+    if settings.on_overlap == "auto":
+        settings = settings.model_copy(update={"on_overlap": "hold"})
+
+    async def run(some: Sequence[_File], *, anyway: bool) -> bool:
         finished = False
-        with ImportProgress(waits, [file.path for file in wanted]) as display:
-            while not finished and not interruption.is_set():
-                finished = await _Turn(settings, wanted, display, waits, complete=complete).run(interruption)
-    told = report({file.path: (file.source, file.problem, file.has_queued) for file in wanted})
+        async with telling(waits):
+            with ImportProgress(waits, [file.path for file in some]) as display:
+                while not finished and not interruption.is_set():
+                    turn = _Turn(settings, some, display, waits, complete=complete, anyway=anyway)
+                    finished = await turn.run(interruption)
+        return finished
+
+    finished = await run(wanted, anyway=anyway)
+    choices = {file.path: await _choose(file, interruption) for file in wanted}
+    if again := [file for file in wanted if choices[file.path] is Choice.ANYWAY]:
+        finished &= await run(again, anyway=True)
+    replacing = [file for file in wanted if choices[file.path] is Choice.REPLACE]
+    for file in replacing:
+        await _replace(settings, file, complete=complete)
+    told = report({file.path: (file.source, file.problem, file.has_queued) for file in wanted if file not in replacing})
     return told and finished
+
+
+async def _choose(file: _File, interruption: Interruption) -> Choice:
+    return await ask(file.path, file.source, interruption) if file.source is not None else Choice.LEAVE
+
+
+async def _replace(settings: Settings, file: _File, *, complete: bool) -> None:
+    assert file.source is not None
+    assert file.source.held is not None
+    like = file.source.held.like
+    tell_replaced(await replace(settings, like, file.path, "", "answered at the prompt", complete=complete))
 
 
 class _Turn:
     """The import with one server, until all is done, the command is interrupted, or the server's owner has ended."""
 
     def __init__(
-        self, settings: Settings, files: Sequence[_File], display: ImportProgress, waits: Waits, *, complete: bool
+        self,
+        settings: Settings,
+        files: Sequence[_File],
+        display: ImportProgress,
+        waits: Waits,
+        *,
+        complete: bool,
+        anyway: bool,
     ) -> None:
-        self._settings, self._files, self._complete = settings, files, complete
+        self._settings, self._files, self._complete, self._anyway = settings, files, complete, anyway
         self._display, self._waits = display, waits
         self._supervisor = Supervisor(StopToken())
         self._moved_at, self._places = 0.0, [(-1, -1)]
@@ -84,7 +121,7 @@ class _Turn:
                 return False
             self._waits.on("")
             context = await stack.enter_async_context(
-                lifespan.importing(self._settings, stores, complete=self._complete, again=True)
+                lifespan.importing(self._settings, stores, complete=self._complete, again=True, anyway=self._anyway)
             )
             lane = self._start(stores, context)
             finished = await self._watch(stores, lane, interruption)
@@ -155,7 +192,7 @@ class _Turn:
     def _tell_of_another(self, file: _File) -> None:
         """Say once that another importer reads the file's source, and stand by to go on when it ends."""
         source = file.source
-        if source is None or source.read.offset >= source.size:
+        if source is None or source.held is not None or source.read.offset >= source.size:
             return
         elsewhere = source.path != str(file.path)
         if elsewhere and source.path in {str(each.path) for each in self._files}:
@@ -216,5 +253,5 @@ def _is_settled(file: _File) -> bool:
         return own.source_id is None
     if not file.is_seen:
         return False
-    read = source.read.offset >= source.size or bool(file.problem)
+    read = source.read.offset >= source.size or bool(file.problem) or source.held is not None
     return read and source.applied.offset == source.read.offset

@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from daybook.cli.asking import held_line
 from daybook.cli.waiting import Waits
 from daybook.domain.source import Source
 from daybook.logs import printable
@@ -70,7 +71,9 @@ def report(results: Mapping[Path, tuple[Source | None, str, bool]]) -> bool:
     good = True
     for path, (source, known_problem, has_queued) in results.items():
         problem = known_problem
-        if source is not None:
+        if source is not None and source.held is not None:
+            problem = held_line(source)
+        elif source is not None:
             word = "imported" if has_queued or not source.read.rows else "already imported"
             console.print(
                 f"{printable(str(path))}: {word}: {source.read.rows} rows = {source.applied_rows} applied + "

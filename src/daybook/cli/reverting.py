@@ -7,6 +7,7 @@ from getpass import getuser
 from pathlib import Path
 
 from daybook import lifespan, logs
+from daybook.books.source_list import find_source
 from daybook.cli.ending import Interruption
 from daybook.cli.waiting import Waits, opening, telling
 from daybook.domain.source import Source
@@ -85,11 +86,8 @@ async def _replace(
 
 
 async def _id_of(stores: OpenStores, name: str) -> str:
-    """Return the id of the source that `name` names: an id, or a path, whose latest source that stands is meant."""
-    path, known = str(_absolute(Path(name))), (await stores.sources.known()).sources
-    own = [source for source in known if path == source.path and not source.is_replacement_to_come]
-    named = [source for source in own if source.reverted is None] or own
-    return named[-1].id if named else name
+    """Return the id of the source that `name` names, as `daybook sources` does. Raises UnknownSourceError."""
+    return find_source(await stores.sources.all(), name).id
 
 
 def _absolute(path: Path) -> Path:

@@ -32,10 +32,22 @@ class Transaction(NamedTuple):
     payment_method: str
     units: int
     """Amount in units of 10^-8."""
+    second: int = 0
+    """Second of the day in UTC, without fractions. It tells rows apart in sketches and counts nowhere."""
 
 
 def parse_day(timestamp: str) -> str:
-    """Return the UTC day (`YYYY-MM-DD`) of an ISO 8601 timestamp. A timestamp without an offset is in UTC.
+    """Return the UTC day (`YYYY-MM-DD`) of an ISO 8601 timestamp. Raises what `parse_moment` raises."""
+    return parse_moment(timestamp).date().isoformat()
+
+
+def second_of(moment: datetime) -> int:
+    """Return the second of the day, without its fraction."""
+    return moment.hour * 3600 + moment.minute * 60 + moment.second
+
+
+def parse_moment(timestamp: str) -> datetime:
+    """Return the moment of an ISO 8601 timestamp in UTC. A timestamp without an offset is in UTC.
 
     Raises ValueError with the reason for any other text and for a date that does not exist.
     """
@@ -47,7 +59,7 @@ def parse_day(timestamp: str) -> str:
             moment = moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError("timestamp is not a date that exists") from error
-    return moment.date().isoformat()
+    return moment
 
 
 def parse_type(text: str) -> TransactionType:

@@ -6,6 +6,9 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import structs
+
+from daybook.clock import moment_text, utc_now
 from daybook.domain.position import Position
 from daybook.domain.reject import Reject
 from daybook.domain.source import Source, Stat
@@ -18,6 +21,8 @@ from daybook.sources.files import stat_of
 from daybook.sources.identity import Identity, head_of, identify
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
+from daybook.sources.sketch import NO_HASHES, Hashes, merged
+from daybook.stores.held_sources import change_held
 
 _PARTS_TOGETHER = 32
 
@@ -30,6 +35,7 @@ class Content(NamedTuple):
     """The position after its last row."""
     cells: CellColumns
     rejects: list[Reject]
+    sketch: Hashes
 
 
 class Replacement:
@@ -64,16 +70,26 @@ class Replacement:
                 size=found.size,
                 columns=header.names,
                 replaces=self._replaced.id,
+                since=moment_text(utc_now()),
                 problem=f"it replaces source {self._replaced.id}; that reversal is not made yet",
             )
             async with self._context.registering:
                 version = sources.version_with_no_more(new.path, head, known)
                 if version and await sources.register(new, version):
+                    await self._drop_held(known.sources)
                     return new
+
+    async def _drop_held(self, known: list[Source]) -> None:
+        """Drop the source as which this file is held: its content counts as the replacement now."""
+        for each in known:
+            if each.held is not None and each.path == str(self._path):
+                dropped = structs.replace(each.held, dropped=moment_text(utc_now()))
+                await change_held(self._context.stores.redis, each, dropped)
 
     def _identify(self, known: list[Source]) -> Identity:
         """Identify the file among the sources that count, the replaced one aside if it had this path."""
-        others = [each for each in known if each.reverted is None and not self._is_replaced(each)]
+        counted = (each for each in known if each.reverted is None and each.held is None)
+        others = [each for each in counted if not self._is_replaced(each)]
         return identify(self._path, others)
 
     def _is_replaced(self, source: Source) -> bool:
@@ -104,10 +120,11 @@ class Replacement:
                 reader, header, source.id, options.limits, context.slots, options.block_bytes, context.pool,
                 context.correcting,
             )  # fmt: skip
-            position, parts, rejects = Position(), list[CellColumns](), list[Reject]()
+            position, parts, rejects, sketch = Position(), list[CellColumns](), list[Reject](), NO_HASHES
             async for piece in pieces.after(Position(), 0.0):
                 position = piece.sums.advance(position, piece.digest)
                 rejects += piece.sums.rejects
+                sketch = merged(sketch, piece.sums.sketch)
                 parts.append(piece.sums.cells)
                 if len(parts) >= _PARTS_TOGETHER:
                     parts = [await asyncio.to_thread(joined, parts)]
@@ -116,7 +133,7 @@ class Replacement:
         finally:
             reader.close()
         hit("replacement.read")
-        return Content(source, position, await asyncio.to_thread(joined, parts), rejects)
+        return Content(source, position, await asyncio.to_thread(joined, parts), rejects, sketch)
 
     async def settle(self, source: Source) -> None:
         """Note that the file is read to its end, so that it may rest."""

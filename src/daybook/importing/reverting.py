@@ -19,7 +19,6 @@ import msgspec
 import structlog
 
 from daybook.clock import moment_text, utc_now
-from daybook.domain.reject import Reject
 from daybook.domain.reversal import Reversal, Reverses
 from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.errors import ReversalError, StoreUnavailableError, UnknownSourceError
@@ -29,6 +28,7 @@ from daybook.importing.effects import Effect, Effects
 from daybook.importing.replacing import Content, Replacement
 from daybook.sources.batch_codec import BatchHeader, encode
 from daybook.sources.columns.cells import from_sums, stacked
+from daybook.sources.sketch import pack
 from daybook.stores.lease import Lease
 from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import MAX_ELEMENT_BYTES
@@ -106,7 +106,7 @@ class Reverter:
             except BaseException:
                 await self._sources.end_reversal(source.id, mark)
                 raise
-            await self._queue(source, mark, header, element, content.rejects if content else [])
+            await self._queue(source, mark, header, element, content)
         log.info("reversal queued", source=source.id, by=request.by, why=request.why, replaced_by=mark.replaced_by)
         return await self._get(source.id)
 
@@ -171,13 +171,14 @@ class Reverter:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _queue(
-        self, source: Source, mark: Reversal, header: BatchHeader, element: bytes, rejects: list[Reject]
+        self, source: Source, mark: Reversal, header: BatchHeader, element: bytes, content: Content | None
     ) -> None:
         """Push the batch, waiting for room; try again after a lost reply."""
+        rejects, sketch = (content.rejects, pack(content.sketch)) if content else ([], b"")
         for _ in range(_TRIES):
             try:
                 answer = await self._stores.queue.enqueue(
-                    header.source, header.start, header.end, element, rejects, reversed_source=source
+                    header.source, header.start, header.end, element, rejects, source, sketch
                 )
                 hit("reversal.queued")
             except StoreUnavailableError as error:

@@ -128,6 +128,15 @@ class BlockReader:
                 return None
             wanted += MAX_RECORD_BYTES  # the farthest place where an open quote may end
 
+    def ahead(self, lines: int, size: int) -> bytes:
+        """Return the whole records among the next `lines` lines and `size` bytes; the reader stays where it is."""
+        data = self._peek(size)
+        end = self._end_of_records(data, at_end=len(data) < size)
+        if data.count(b"\n", 0, end) <= lines:
+            return data[:end]
+        data = _first_lines(data, lines)
+        return data[: self._end_of_records(data, at_end=False)]
+
     def unfinished(self) -> str:
         """Return the reason, for people, why the bytes after the last record are not read; empty without such bytes."""
         rest = self._peek(self._max_line_bytes)

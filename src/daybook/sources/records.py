@@ -8,7 +8,7 @@ from typing import NamedTuple
 from daybook.domain.money import parse_amount
 from daybook.domain.reject import APOSTROPHES, REJECTED_LINE, REJECTED_SAFE, REJECTED_SOURCE, unprotected
 from daybook.domain.source import name_rejected_rows
-from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
+from daybook.domain.transaction import Transaction, check_payment_method, parse_moment, parse_type, second_of
 from daybook.errors import SourceError
 
 MAX_RECORD_BYTES = 1 << 16
@@ -190,9 +190,11 @@ def parse_row(fields: list[str], layout: Layout) -> Transaction:
         raise ValueError(f"too {few} fields: {len(fields)} instead of {layout.width}")
     if layout.safe is not None and fields[layout.safe] == APOSTROPHES:
         fields = [unprotected(field) for field in fields]
+    moment = parse_moment(fields[layout.timestamp])
     return Transaction(
-        parse_day(fields[layout.timestamp]),
+        moment.date().isoformat(),
         parse_type(fields[layout.type]),
         check_payment_method(fields[layout.payment_method]),
         parse_amount(fields[layout.amount]),
+        second_of(moment),
     )

@@ -4,6 +4,7 @@ import threading
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from daybook.domain.bucket import Sums, add_transaction
 from daybook.domain.position import Position
@@ -13,6 +14,7 @@ from daybook.sources.columns.cells import CellColumns, empty, from_sums, joined
 from daybook.sources.columns.sure_rows import SureSums, sum_sure_rows
 from daybook.sources.reader import MAX_LINE_BYTES
 from daybook.sources.records import Layout, Record, aligned_end, judge, record_at, records, split_lines
+from daybook.sources.sketch import NO_HASHES, Hashes, merged, row_hash, smallest
 
 
 class Limits(NamedTuple):
@@ -37,6 +39,8 @@ class RowSums(NamedTuple):
     """Number of lines, blank ones included."""
     size: int
     """Number of bytes."""
+    sketch: Hashes = NO_HASHES
+    """Sketch of the valid rows; empty for corrections."""
 
     def after_lines(self, lines: int) -> "RowSums":
         """Return the same with the line numbers of the rejects increased by `lines`."""
@@ -111,7 +115,7 @@ def _sum_rows(block: bytes, layout: Layout, judged: "_Judged") -> RowSums:
         every_line = split_lines(block)
         lines = len(every_line)
         _sum_quoted(every_line, layout, judged)
-    return RowSums(judged.cells(), judged.sorted_rejects(), judged.rows, lines, len(block))
+    return RowSums(judged.cells(), judged.sorted_rejects(), judged.rows, lines, len(block), judged.sketch())
 
 
 def _sum_quoted(lines: list[bytes], layout: Layout, judged: "_Judged") -> None:
@@ -155,11 +159,15 @@ class _Judged:
         self.rows = 0
         self._sure: list[CellColumns] = []
         self._sums: Sums = {}
+        self._sketch = NO_HASHES
+        self._hashes: list[int] = []
+        """Hashes of the rows judged one by one."""
         self.rejects: list[Reject] = []
 
     def add_sure(self, sure: SureSums) -> None:
         self.rows += sure.rows
         self._sure.append(sure.cells)
+        self._sketch = merged(self._sketch, sure.sketch)
 
     def add_record(self, record: Record, index: int) -> None:
         if record.is_blank:
@@ -168,6 +176,7 @@ class _Judged:
         judged = judge(record, self.layout)
         if isinstance(judged, Transaction):
             add_transaction(self._sums, judged)
+            self._hashes.append(row_hash(judged))
         elif len(self.rejects) == self._most_rejects:
             raise _TooManyRejectsError
         else:
@@ -176,6 +185,9 @@ class _Judged:
     def cells(self) -> CellColumns:
         judged = [from_sums(self._sums)] if self._sums else []
         return joined([*self._sure, *judged]) if judged or len(self._sure) > 1 else (self._sure or [empty()])[0]
+
+    def sketch(self) -> Hashes:
+        return merged(self._sketch, smallest(np.array(self._hashes, np.uint64)))
 
     def sorted_rejects(self) -> list[Reject]:
         return sorted(self.rejects, key=lambda reject: reject.line)

@@ -68,8 +68,9 @@ def source(source_id: str) -> str:
 
     Hash: id, path, head, size, columns; checkpoint and ledger (byte offsets); read and applied (the positions at these
     offsets, as JSON); refused (JSON), rereads, untouched (stat as JSON, or empty), problem; contributed (byte
-    offset); order and revision, which the scripts count. The source `queue` has only id, checkpoint, ledger, read,
-    applied, refused, contributed and revision until a restore writes all fields.
+    offset); order and revision, which the scripts count; replaces, reverting, reverted (JSON), since, held (JSON) and
+    sketch, where there is something in them. The source `queue` has only id, checkpoint, ledger, read, applied,
+    refused, contributed and revision until a restore writes all fields.
     """
     return SOURCE_PREFIX + source_id
 

@@ -64,4 +64,5 @@ def _at_ledger(source: Source) -> Source:
     """Return the source with its checkpoint at its ledger: rows queued but not applied are read again."""
     if source.read == source.applied:
         return source
-    return msgspec.structs.replace(source, read=source.applied, untouched=None)
+    sketch = source.sketch if source.applied.offset else b""
+    return msgspec.structs.replace(source, read=source.applied, untouched=None, sketch=sketch)

@@ -1,7 +1,7 @@
 """Finds the few sources that a file can be, without comparing the file with all of them."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView
 
 _KEY_BYTES = 1024
 """Bytes of each head in the index. Longer heads with the same beginning are found together; `identify` compares all."""
@@ -30,6 +30,10 @@ class SourceIndex:
         if key not in self._by_key:
             insort(self._keys, key)
         self._by_key.setdefault(key, set()).add(source)
+
+    @property
+    def ids(self) -> KeysView[str]:
+        return self._places.keys()
 
     def path_of(self, source: str) -> str | None:
         place = self._places.get(source)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, KeysView, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from daybook.domain.position import Position, Refused
 from daybook.domain.reversal import Reversal
-from daybook.domain.source import QUEUE_SOURCE, Source, Stat
+from daybook.domain.source import QUEUE_SOURCE, Held, Source, Stat
 from daybook.errors import RecoveringError, RedisUnavailableError
 from daybook.stores import redis_keys
 from daybook.stores.connection import Argument, RedisConnection, text_of
@@ -45,6 +45,7 @@ class KnownSources(NamedTuple):
 class Progress(NamedTuple):
     checkpoint: int
     size: int
+    held: Held | None = None
 
 
 class SourceRegistry:
@@ -109,7 +110,7 @@ class SourceRegistry:
         """
         if await self.version() != self._indexed:
             await self._catch_up()
-        fields = ("checkpoint", "size")
+        fields = ("checkpoint", "size", "held")
         try:
             found = await self._redis.command(
                 "SORT_RO", redis_keys.SOURCES, "BY", "nosort", "GET", "#",
@@ -118,12 +119,17 @@ class SourceRegistry:
         except (ResponseError, RedisUnavailableError):  # it is only for users who may read every key
             ids = await self._ids()
             held = await self._redis.pipeline([("HMGET", redis_keys.source(each), *fields) for each in ids])
-            found = [part for each, pair in zip(ids, held, strict=True) for part in (each.encode(), *pair)]
+            found = [part for each, some in zip(ids, held, strict=True) for part in (each.encode(), *some)]
         return {
-            source.decode(): Progress(int(checkpoint), int(size or 0))
-            for source, checkpoint, size in zip(found[::3], found[1::3], found[2::3], strict=True)
+            source.decode(): Progress(int(checkpoint), int(size or 0), _held(held))
+            for source, checkpoint, size, held in zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)
             if checkpoint is not None
         }
+
+    @property
+    def indexed_ids(self) -> KeysView[str]:
+        """The sources that were in the list at the last look at it."""
+        return self._index.ids
 
     async def all(self) -> list[Source]:
         """Return all sources in the order in which they became known, the queue's own last.
@@ -305,7 +311,7 @@ def flat(pairs: list[bytes]) -> dict[str, bytes]:
 
 def fields_of(source: Source) -> dict[str, Argument]:
     """Return the fields of a source's Redis hash, without those that the scripts count or take away."""
-    return {
+    return _optional_fields(source) | {
         "id": source.id,
         "path": os.fsencode(source.path),
         "head": source.head,
@@ -323,6 +329,17 @@ def fields_of(source: Source) -> dict[str, Argument]:
         "replaces": source.replaces,
         "reverted": source.reverted.to_json() if source.reverted else "",
     }
+
+
+def _optional_fields(source: Source) -> dict[str, Argument]:
+    """Return the fields that are absent where there is nothing in them."""
+    held = msgspec.json.encode(source.held) if source.held else b""
+    found: dict[str, Argument] = {"since": source.since, "held": held, "sketch": source.sketch}
+    return {name: value for name, value in found.items() if value}
+
+
+def _held(text: bytes | None) -> Held | None:
+    return msgspec.json.decode(text, type=Held) if text else None
 
 
 def source_from(fields: Mapping[str, bytes]) -> Source:
@@ -352,6 +369,9 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
         replaces=fields.get("replaces", b"").decode(),
         reverting=reversal("reverting"),
         reverted=reversal("reverted"),
+        since=fields.get("since", b"").decode(),
+        held=_held(fields.get("held")),
+        sketch=fields.get("sketch", b""),
     )
 
 

@@ -28,7 +28,7 @@ call('DEL', state, versions, archived, dirty, changed, resident, closed, changed
   contributions)
 for _, id in ipairs(call('SMEMBERS', sources)) do
   call('HSET', key_of(id), 'checkpoint', 0, 'ledger', 0, 'read', archive.beginning, 'applied', archive.beginning,
-    'refused', '', 'untouched', '', 'contributed', 0)
+    'refused', '', 'untouched', '', 'contributed', 0, 'sketch', '')
   call('HDEL', key_of(id), 'reverting')
   call('SADD', changed_sources, id)
 end
