@@ -30,7 +30,7 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-class By(StrEnum):
+class Division(StrEnum):
     """Division of printed totals."""
 
     SOURCE = "source"
@@ -99,13 +99,13 @@ def stats(
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")],
     output: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.TABLE,
-    by: Annotated[By | None, typer.Option("--by", help="Show what each source added to the totals.")] = None,
+    by: Annotated[Division | None, typer.Option("--by", help="Show what each source added to the totals.")] = None,
 ) -> None:
     """Print the totals of a range of days. The service may run or not."""
     from daybook import settings
     from daybook.cli import ending, reporting
 
-    if by is By.SOURCE:
+    if by is Division.SOURCE:
         from daybook.cli import reporting_by_source
 
         found = ending.run(reporting_by_source.load(settings.load(), first.date(), last.date()))

@@ -79,11 +79,16 @@ class Effects:
             raise ReversalError(f"{source.shown_path}: no longer holds the corrections of source {reverted.id}")
         reason = f"the row that it corrects went with source {reverted.id}, which was reverted"
         units = dict.fromkeys(TYPES, 0)
+        own: Sums = {}
         for row, _ in found.picked.values():
             add_transaction(sums, row)
+            add_transaction(own, row)
             units[row.type.plural] += row.units
+        cells = [(*bucket, method, *cell) for bucket, methods in own.items() for method, cell in methods.items()]
         rejects = [Reject(source.id, line, raw_text(raw), reason) for line, (_, raw) in sorted(found.picked.items())]
-        return RevertedCorrections(source.id, source.applied.offset, units["deposits"], units["withdrawals"], rejects)
+        return RevertedCorrections(
+            source.id, source.applied.offset, units["deposits"], units["withdrawals"], rejects, cells
+        )
 
 
 async def _counted(source: Source, rejected: Collection[int], pick: Collection[int] = ()) -> Recount:

@@ -192,10 +192,8 @@ class Aggregator:
     async def _commit(self, applied: Applied, refused: RefusedMethods) -> None:
         if self._sequence is None:
             self._sequence = await self._stores.commits.sequence()
-        moves_elements = self._keep_contributions and applied.as_pushed and not refused
-        contributions: list[bytes] | None = [] if self._keep_contributions else None
-        if self._keep_contributions and not moves_elements:
-            contributions = await asyncio.to_thread(records_of, applied, refused)
+        contributions = await self._contributions(applied, refused)
+        reversal = _reversal_end(applied)
         while True:
             at = moment_text(self._clock())
             writes, after = await asyncio.to_thread(self._writes, applied.changes, at)
@@ -209,15 +207,16 @@ class Aggregator:
                         self._ledgers[source].offset,
                         position,
                         applied.refused.get(source) or self._refused.get(source, Refused()),
+                        drops_contributions=reversal is not None and source == reversal.source,
                     )
                     for source, position in applied.ledgers.items()
                 ],
                 buckets=writes,
                 rejects=applied.rejects,
                 restatements=await self._restatements(applied, refused, at),
-                reversal=_reversal_end(applied),
+                reversal=reversal,
                 contributions=contributions,
-                moves_elements=moves_elements,
+                moves_elements=contributions is not None and _says_all(applied, refused),
             )
             if commit.rejects or commit.restatements or self._keep_contributions:
                 await self._room.make_room_for_records()
@@ -233,6 +232,21 @@ class Aggregator:
         self._ledgers.update(applied.ledgers)
         self._refused.update(applied.refused)
         self._held.update(after)
+
+    async def _contributions(self, applied: Applied, refused: RefusedMethods) -> list[bytes] | None:
+        """Return the records of what a commit adds; None when they are not kept.
+
+        A reversal takes contributions away, so it is recorded even when they are not kept.
+        """
+        if applied.reversal is None and not self._keep_contributions:
+            return None
+        if _says_all(applied, refused):
+            return []
+        complete: set[str] = set()
+        if applied.reversal is not None:
+            sources = await self._stores.sources.some(applied.ledgers)
+            complete = {source.id for source in sources if source.has_contributions}
+        return await asyncio.to_thread(records_of, applied, refused, complete)
 
     async def _restatements(self, applied: Applied, refused: RefusedMethods, at: str) -> list[Restatement]:
         closed = {bucket: held for bucket in applied.changes if (held := self._held[bucket]).closed}
@@ -274,6 +288,11 @@ class Aggregator:
             await self._room.make_room(len(cold), wanted)
             archived = await self._stores.archive.load(cold)
             self._held.update({bucket: archived.get(bucket, _EMPTY) for bucket in cold})
+
+
+def _says_all(applied: Applied, refused: RefusedMethods) -> bool:
+    """Return whether the elements themselves say what the commit adds."""
+    return applied.as_pushed and not refused
 
 
 def _reversal_end(applied: Applied) -> ReversalEnd | None:

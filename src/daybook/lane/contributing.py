@@ -1,12 +1,14 @@
 """Keeps what each source added to which totals: from a commit to the archive's rows."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
+from daybook.domain.bucket import Bucket, Cell, Sums, add_cells
 from daybook.lane.element_reader import Applied
 from daybook.lane.method_limit import RefusedMethods, without_methods
-from daybook.sources.columns.cells import CellColumns, empty
+from daybook.sources.batch_codec import Batch
+from daybook.sources.columns.cells import CellColumns, empty, from_sums
 from daybook.sources.contributions import (
     Entry,
     add_up,
@@ -31,9 +33,28 @@ _Rows = dict[str, ContributionRow]
 """Rows of one source by period."""
 
 
-def records_of(applied: Applied, refused: RefusedMethods) -> list[bytes]:
-    """Return what a commit adds for each source, when its elements do not say it themselves. Blocks."""
+def records_of(applied: Applied, refused: RefusedMethods, complete: Collection[str] = ()) -> list[bytes]:
+    """Return what a commit adds for each source, when its elements do not say it themselves. Blocks.
+
+    `complete` holds the sources with complete contributions; the commit of a reversal needs it.
+    """
+    if applied.reversal is not None:
+        return [] if applied.reversal_problem else [*_records_of_reversal(applied.reversal, complete)]
     return [record(source, without_methods(cells, refused)) for source, cells in applied.by_source.items()]
+
+
+def _records_of_reversal(batch: Batch, complete: Collection[str]) -> Iterator[bytes]:
+    reverses = batch.header.reverses
+    assert reverses is not None
+    yield record(reverses.source, None)
+    if batch.header.source != reverses.source:
+        yield record(batch.header.source, batch.added)
+    for each in reverses.corrections:
+        if each.source in complete:
+            taken: Sums = {}
+            for day, kind, method, units, transactions in each.cells:
+                add_cells(taken, Bucket(day, kind), [(method, Cell(-units, -transactions))])
+            yield record(each.source, from_sums(dict(sorted(taken.items()))))
 
 
 async def rows_to_write(archive: Archive, waiting: Waiting, contributions: Sequence[bytes]) -> list[ContributionRow]:

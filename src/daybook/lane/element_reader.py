@@ -155,6 +155,7 @@ class ElementReader:
             self._reject(element, f"reversal of source {reverses.source!r} does not fit the ledgers")
             return 1
         changes = net(batch)
+        self._applied.as_pushed = False
         self._applied.by_source, self._applied.changes = {header.source: changes}, dict(changes.by_bucket())
         self._applied.ledgers[header.source] = header.end
         self._applied.ledgers[reverses.source] = Position()
