@@ -65,6 +65,7 @@ async def replace(parts: Parts, old: Source, new: Path) -> Source:
 async def assert_books(parts: Parts, *standing: Path) -> None:
     assert await parts.totals() == oracle(*standing)
     assert (await reconcile(parts.stores)).balanced
+    await parts.effects()
 
 
 async def test_a_reverted_source_counts_no_longer_and_stays_listed(parts: Parts, tmp_path: Path) -> None:

