@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from daybook.api.services import Services
+from daybook.books.contributions import effect_of
 from daybook.embedded.data_dir import DataDirInUseError, DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
 from daybook.errors import StoreUnavailableError
@@ -196,6 +197,10 @@ async def importing(
         yield ImportContext(stores, slots, asyncio.Lock(), pool, Correcting(stores), options, questions)
 
 
+def reverter(stores: Stores) -> Reverter:
+    return Reverter(stores, effect_of)
+
+
 def make_lane(settings: Settings, stores: OpenStores) -> Lane:
     retention = Retention(
         timedelta(days=settings.cut_off_days, minutes=settings.cut_off_minutes, seconds=settings.cut_off_seconds),
@@ -252,7 +257,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
                 worker_problems,
                 waits,
                 imports.problems,
-                Reverter(stores).revert_soon,
+                reverter(stores).revert_soon,
                 imports.held,
             )
         finally:

@@ -51,7 +51,7 @@ def test_a_file_is_reverted_and_imported_again(daybook: Commands, first: Path, s
 
 
 def test_a_name_that_no_source_has(daybook: Commands, first: Path) -> None:
-    assert "no source" in daybook.run("sources", "revert", first, "--why", "?", code=1).log
+    assert "neither a source nor the file of one" in daybook.run("sources", "revert", first, "--why", "?", code=1).log
 
 
 @pytest.mark.parametrize("point", KILLS)

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from daybook.books.reconciliation import reconcile
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
-from daybook.importing.reverting import Request, Reverter
+from daybook.importing.reverting import Request
 from daybook.runtime.stop import StopToken
 from support.pipeline import Parts, Totals, lane
 
@@ -89,7 +89,7 @@ class Reversals(RuleBasedStateMachine):
         self.aggregate()
         if found := self.standing():
             wanted = Request(found[number % len(found)].id, "a test", "it can")
-            self.runner.run(Reverter(self.parts.stores).revert(wanted))
+            self.runner.run(self.parts.reverter.revert(wanted))
             if is_made:
                 self.aggregate()
 
@@ -98,7 +98,7 @@ class Reversals(RuleBasedStateMachine):
         self.aggregate()
         if found := [each for each in self.standing() if each.read.offset]:
             wanted, path = Request(found[number % len(found)].id, "a test", "it can"), self.write(content)
-            self.runner.run(Reverter(self.parts.stores).replace(wanted, path, self.parts.context()))
+            self.runner.run(self.parts.reverter.replace(wanted, path, self.parts.context()))
             if is_made:
                 self.aggregate()
 

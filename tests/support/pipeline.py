@@ -10,13 +10,14 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from daybook.books.contributions import Effect, effects_of
+from daybook.books.contributions import Effect, effect_of, effects_of
 from daybook.books.totals import read_totals
 from daybook.clock import utc_now
 from daybook.domain.money import to_decimal
 from daybook.importing.context import ImportContext, ImportOptions, Step
 from daybook.importing.correcting import Correcting
 from daybook.importing.importer import Importer
+from daybook.importing.reverting import Reverter
 from daybook.importing.summing_pool import SummingPool
 from daybook.lane.aggregator import Aggregator
 from daybook.lane.dumper import Dumper, Retention
@@ -46,6 +47,7 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.redis, self.queue, self.archive = self.stores.redis, self.stores.queue, self.stores.archive
+        self.reverter = Reverter(self.stores, effect_of)
         self.hot, self.dumps, self.sources = self.stores.hot, self.stores.dumps, self.stores.sources
 
     def importer(self, path: Path, *, buckets: int | None = None) -> Importer:

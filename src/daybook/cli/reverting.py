@@ -13,7 +13,7 @@ from daybook.cli.waiting import Waits, opening, telling
 from daybook.domain.source import Source
 from daybook.errors import StoreUnavailableError
 from daybook.importing.context import ImportContext
-from daybook.importing.reverting import Request, Reverter
+from daybook.importing.reverting import Request
 from daybook.lifespan import OpenStores
 from daybook.logs import printable
 from daybook.runtime.supervisor import Supervisor
@@ -61,7 +61,7 @@ async def revert(settings: Settings, name: str, by: str, why: str) -> Source | N
 
 
 async def _revert(stores: OpenStores, name: str, by: str, why: str) -> Source:
-    reverter = Reverter(stores)
+    reverter = lifespan.reverter(stores)
     source = await reverter.revert(Request(await _id_of(stores, name), by or getuser(), why))
     return await reverter.wait(source.id)
 
@@ -79,7 +79,7 @@ async def replace(settings: Settings, name: str, file: Path, by: str, why: str, 
 async def _replace(
     stores: OpenStores, context: ImportContext, name: str, file: Path, by: str, why: str
 ) -> Source | None:
-    reverter, replaced = Reverter(stores), await _id_of(stores, name)
+    reverter, replaced = lifespan.reverter(stores), await _id_of(stores, name)
     source = await reverter.replace(Request(replaced, by or getuser(), why), _absolute(file), context)
     await reverter.wait(replaced)
     return await stores.sources.get(source.id)

@@ -24,7 +24,7 @@ from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.errors import ReversalError, StoreUnavailableError, UnknownSourceError
 from daybook.failpoints import hit
 from daybook.importing.context import ImportContext
-from daybook.importing.effects import Effect, Effects
+from daybook.importing.effects import Effect, Effects, ReadContributions
 from daybook.importing.replacing import Content, Replacement
 from daybook.sources.batch_codec import BatchHeader, encode
 from daybook.sources.columns.cells import from_sums, stacked
@@ -56,9 +56,9 @@ class Request(NamedTuple):
 class Reverter:
     """Reverts sources of one process. Calls raise ReversalError with nothing changed, and StoreUnavailableError."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, contributions: ReadContributions) -> None:
         self._stores, self._sources = stores, stores.sources
-        self._effects = Effects(stores)
+        self._effects = Effects(stores, contributions)
 
     async def revert(self, request: Request) -> Source:
         """Queue the reversal of a source; return the source as it is then, or as it was reverted before.
