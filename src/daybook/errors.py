@@ -7,6 +7,7 @@
     - StoreUnavailableError: Redis or the archive does not answer; the caller tries again; 503
         + RedisUnavailableError: Redis does not answer or cannot write
         + RecoveringError: Redis answers, but what is needed is not restored or not archived yet
+        + ForeignKeyError: another program wrote a value of another type under a key of Daybook in Redis
     - BusyError: too many answers are in the making, or one takes too long; 503
     - SourceError: a file cannot be imported as it is
     - ReversalError: a source cannot be reverted or replaced as it is; 409
@@ -55,6 +56,15 @@ class RedisUnavailableError(StoreUnavailableError):
 
 class RecoveringError(StoreUnavailableError):
     """Redis answers, but what is needed is not restored or not archived yet."""
+
+
+class ForeignKeyError(StoreUnavailableError):
+    """Another program wrote a value of another type under a key in Redis. Work goes on once somebody puts it right."""
+
+    def __init__(self, message: str, key: str = "") -> None:
+        """`key`: its name; empty when it is not known."""
+        super().__init__(message)
+        self.key = key
 
 
 class BusyError(DaybookError):

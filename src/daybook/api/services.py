@@ -62,4 +62,5 @@ class Services:
 
     async def _redis(self) -> None:
         await self.stores.hot.restored_state()
+        await self.stores.redis.check_foreign()
         await self.stores.hot.check_damaged()

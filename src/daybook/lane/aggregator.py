@@ -12,11 +12,12 @@ from daybook.domain.bucket import Bucket, BucketState, Cell, HeldBucket
 from daybook.domain.position import Position, Refused
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
-from daybook.errors import DamagedBucketError, LaneLostError, RedisUnavailableError, SourceError, StoreUnavailableError
+from daybook.errors import LaneLostError, RedisUnavailableError, SourceError
 from daybook.lane.contributing import records_of
 from daybook.lane.element_reader import Applied, Changes, ElementReader, is_json
 from daybook.lane.lost_batches import LostBatches
 from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets, without
+from daybook.lane.obstacles import WAITED_OUT, obstacle
 from daybook.lane.restating import restatements
 from daybook.lane.reversing import misfit, refused_after
 from daybook.runtime.loop import repeat
@@ -95,12 +96,9 @@ class Aggregator:
 
         async def tell(error: Exception, seconds: float) -> None:
             self._one_by_one = True
-            damaged = isinstance(error, DamagedBucketError)
-            event = "the aggregator waits for a damaged bucket" if damaged else "the aggregator waits for the archive"
-            log.warning(event, reason=str(error), next_try_seconds=seconds)
+            log.warning("the aggregator waits for %s", obstacle(error), reason=str(error), next_try_seconds=seconds)
 
-        retried = (StoreUnavailableError, DamagedBucketError)
-        await repeat(step, stop, tell, retried=retried, raised=(RedisUnavailableError,), wait=wait)
+        await repeat(step, stop, tell, retried=WAITED_OUT, raised=(RedisUnavailableError,), wait=wait)
 
     async def aggregate_once(self) -> int:
         """Apply the oldest elements in one commit; return how many left the queue, 0 when it is empty."""

@@ -10,8 +10,9 @@ import structlog
 
 from daybook.clock import cutoff_day, utc_now
 from daybook.domain.bucket import FIRST_DAY, Bucket
-from daybook.errors import DamagedBucketError, RedisUnavailableError, StoreUnavailableError
+from daybook.errors import DamagedBucketError, RedisUnavailableError
 from daybook.lane.contributing import rows_to_write
+from daybook.lane.obstacles import WAITED_OUT, obstacle
 from daybook.runtime.loop import repeat
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
@@ -69,13 +70,10 @@ class Dumper:
             return 0.0
 
         async def tell(error: Exception, _: float) -> None:
-            damaged = isinstance(error, DamagedBucketError)
-            event = "the dumper waits for a damaged bucket" if damaged else "the dumper waits for the archive"
-            log.warning(event, reason=str(error))
+            log.warning("the dumper waits for %s", obstacle(error), reason=str(error))
 
         self._due = time.monotonic() + self._retention.interval_seconds
-        retried = (StoreUnavailableError, DamagedBucketError)
-        await repeat(step, stop, tell, retried=retried, raised=(RedisUnavailableError,), wait=wait)
+        await repeat(step, stop, tell, retried=WAITED_OUT, raised=(RedisUnavailableError,), wait=wait)
 
     async def _is_due(self, stop: StopToken) -> bool:
         """Wait until the next dump is due or the waiting records fill half of their room; return False at the stop."""

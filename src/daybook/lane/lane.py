@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import structlog
 
-from daybook.errors import DamagedBucketError, FencedError, LaneLostError, RedisUnavailableError, StoreUnavailableError
+from daybook.errors import FencedError, ForeignKeyError, LaneLostError, RedisUnavailableError, StoreUnavailableError
 from daybook.lane.aggregator import Aggregator
 from daybook.lane.dumper import Dumper, Retention
+from daybook.lane.obstacles import WAITED_OUT
 from daybook.lane.recovery import recover
 from daybook.runtime.loop import Backoff, repeat
 from daybook.runtime.stop import StopToken, first_failure
@@ -82,6 +83,8 @@ class Lane:
 
     async def _note_wait(self, error: Exception, seconds: float) -> None:
         match error:
+            case ForeignKeyError():
+                self._wait.begin(str(error))
             case RedisUnavailableError():
                 self._wait.begin(f"waiting for Redis: {error}")
             case StoreUnavailableError():
@@ -139,5 +142,5 @@ class Lane:
     async def _last_dump(self, dumper: Dumper) -> None:
         try:
             await dumper.dump_once()
-        except (StoreUnavailableError, DamagedBucketError) as error:
+        except WAITED_OUT as error:
             log.warning("the last dump failed; the next start dumps instead", reason=str(error))

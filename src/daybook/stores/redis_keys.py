@@ -103,3 +103,37 @@ def totals_of_month(month: str) -> str:
 def totals_of(day: str, kind: TransactionType) -> str:
     """Return the key of the totals of a day and type."""
     return totals(Bucket(day, kind.plural))
+
+
+KINDS = {
+    LANE: "hash",
+    STATE: "hash",
+    VERSIONS: "hash",
+    ARCHIVED: "hash",
+    DIRTY: "set",
+    CHANGED: "zset",
+    RESIDENT: "zset",
+    SOURCES: "set",
+    SOURCE_CHANGES: "zset",
+    CHANGED_SOURCES: "set",
+    CLOSED: "set",
+    REJECTS: "list",
+    RESTATEMENTS: "list",
+    SOURCE_PREFIX: "hash",
+    source_lease(""): "string",
+    source_holder(""): "hash",
+    TOTALS_PREFIX: "hash",
+    COUNTS_PREFIX: "string",
+}
+"""Types of the keys, as `TYPE` names them: by key, or by the beginning of a key that names a source or a bucket."""
+
+
+def kind_of(key: str) -> str:
+    """Return the type that a key has when Daybook wrote it; `list` for the queue's, whose name is free."""
+    begins = (start for start in KINDS if start.endswith(":") and key.startswith(start))
+    return KINDS.get(key) or next((KINDS[start] for start in begins), "list")
+
+
+def is_made_anew(key: str) -> bool:
+    """Return whether nothing is lost with a key: Daybook makes leases and the queue anew."""
+    return key.startswith((source_lease(""), source_holder(""))) or not key.startswith(tuple(KINDS))

@@ -16,6 +16,10 @@ end
 if call('HGET', lane, 'owner') ~= token then
   return {'lost'}
 end
+call('LLEN', queue) -- raises an error for another type, before the first write
+for _, id in ipairs(call('SMEMBERS', sources)) do
+  call('HLEN', key_of(id))
+end
 local names = call('HKEYS', versions)
 for _, name in ipairs(names) do
   call('DEL', archive.totals_prefix .. name, archive.counts_prefix .. name)
