@@ -316,7 +316,8 @@ class Importer:
             )
             if answer.ok or answer.moved_to == end.offset:
                 file.position, file.sketch, file.has_queued = end, sketch, True
-                if packed and self._context.questions is not None:
+                look = file.cutting.look
+                if packed and self._context.questions is not None and (look is None or sketch is not look.sketch):
                     self._context.questions.learn(file.source, sketch)
                 self.wait.end()
                 self.pieces += 1

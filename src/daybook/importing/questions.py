@@ -46,7 +46,9 @@ class _Alike(NamedTuple):
     own: bool
     """True when it was imported from the same path, or under the same name."""
     rows: int
-    """Estimated number of rows that were imported before, from this source and others."""
+    """Number of rows that were imported before, from this source and others."""
+    estimated: bool
+    """True when the number comes from a sample."""
 
 
 class Questions:
@@ -129,7 +131,7 @@ class Questions:
             if share > _MOST_ROWS:
                 rows = round(share * look.rows)
                 like, own = _most_alike(look.path, number, places, known)
-                return _Alike(like, own, rows)
+                return _Alike(like, own, rows, estimated=bound != ALL_ROWS)
         return None
 
 
@@ -167,7 +169,8 @@ def _plain_name(path: str) -> str:
 def _overlap(alike: _Alike, look: Look) -> str:
     source, looked_at = alike.source, "" if look.whole else " that were looked at"
     day = f" on {source.since[:10]}" if source.since else ""
+    about = "about " if alike.estimated else ""
     return (
-        f"{alike.rows:,} of {look.rows:,} rows{looked_at} look like those of {source.shown_path}, "
+        f"{about}{alike.rows:,} of {look.rows:,} rows{looked_at} look like those of {source.shown_path}, "
         f"imported{day} (source {source.id})"
     )

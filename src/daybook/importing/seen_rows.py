@@ -46,12 +46,14 @@ class SeenRows:
     def put(self, source: str, sketch: Hashes) -> None:
         """Add a source, or the rows that its sketch has more than before."""
         number = self._numbers.setdefault(source, len(self._ids))
-        if number == len(self._ids):
+        is_new = number == len(self._ids)
+        if is_new:
             self._ids.append(source)
             self._bounds.append(ALL_ROWS)
         self._bounds[number] = bound_of(sketch)
-        sketch = sketch[sketch <= np.uint64(self._bound)]
-        known = {place for place, each in self._find(sketch) if each == number}
+        if self._bound != ALL_ROWS:
+            sketch = sketch[sketch <= np.uint64(self._bound)]
+        known = set() if is_new else {place for place, each in self._find(sketch) if each == number}
         for place, each in enumerate(sketch.tolist()):
             if place not in known and len(self._recent[each]) < _SOURCES_EACH:
                 self._recent[each].append(number)
@@ -69,10 +71,12 @@ class SeenRows:
     def _find(self, sketch: Hashes) -> set[tuple[int, int]]:
         """Return pairs of a place in the sketch and the number of a source that has that row."""
         found = set()
-        first = np.searchsorted(self._hashes, sketch, "left")
-        last = np.minimum(np.searchsorted(self._hashes, sketch, "right"), first + _SOURCES_EACH)
-        for place in np.flatnonzero(last > first).tolist():
-            found |= {(place, each) for each in self._sources[first[place] : last[place]].tolist()}
+        if len(self._hashes):
+            first = np.searchsorted(self._hashes, sketch)
+            there = self._hashes[np.minimum(first, len(self._hashes) - 1)] == sketch
+            for place in np.flatnonzero(there).tolist():
+                last = min(np.searchsorted(self._hashes, sketch[place], "right"), first[place] + _SOURCES_EACH)
+                found |= {(place, number) for number in self._sources[first[place] : last].tolist()}
         if self._recent:
             for place, each in enumerate(sketch.tolist()):
                 if each in self._recent:
