@@ -25,6 +25,9 @@ class TransactionType(StrEnum):
         return f"{self.value}s"
 
 
+_PLAIN_TYPES = {form: kind.value for kind in TransactionType for form in (kind.value, kind.plural)}
+
+
 class Transaction(NamedTuple):
     day: str
     """`YYYY-MM-DD` in UTC."""
@@ -68,6 +71,11 @@ def parse_type(text: str) -> TransactionType:
         return TransactionType(text)
     except ValueError:
         raise ValueError("type is neither deposit nor withdrawal") from None
+
+
+def plain_type(text: str) -> str:
+    """Return the plain form of a type in a file: in lower case and singular. Returns any other text unchanged."""
+    return _PLAIN_TYPES.get(text.lower(), text)
 
 
 def check_payment_method(method: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from daybook.sources.records import Layout, records
+from daybook.sources.records import SPACE, Layout, records
 
 TICK_SECONDS = 0.1
 """Rows are pushed together until their pauses add up to this."""
@@ -45,5 +45,5 @@ def paced(block: bytes, layout: Layout, speed: float) -> Iterator[Due]:
 def _pause_seconds(fields: list[str] | None, layout: Layout) -> float:
     if fields is None or layout.sleep_ms is None or len(fields) <= layout.sleep_ms:
         return 0.0
-    text = fields[layout.sleep_ms]
+    text = fields[layout.sleep_ms].strip(SPACE)
     return float(text) / 1000 if text.isascii() and text.isdigit() else 0.0

@@ -5,10 +5,17 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from daybook.domain.money import parse_amount
+from daybook.domain.money import parse_amount, plain_amount
 from daybook.domain.reject import APOSTROPHES, REJECTED_LINE, REJECTED_SAFE, REJECTED_SOURCE, unprotected
 from daybook.domain.source import name_rejected_rows
-from daybook.domain.transaction import Transaction, check_payment_method, parse_moment, parse_type, second_of
+from daybook.domain.transaction import (
+    Transaction,
+    check_payment_method,
+    parse_moment,
+    parse_type,
+    plain_type,
+    second_of,
+)
 from daybook.errors import SourceError
 
 MAX_RECORD_BYTES = 1 << 16
@@ -18,6 +25,8 @@ MAX_RECORD_LINES = 100
 
 REQUIRED = ("timestamp", "type", "payment_method", "amount")
 EXPECTED_HEADER = "timestamp,type,payment_method,amount[,sleep_ms] (any order, further columns are ignored)"
+SPACE = " "
+"""The only character that is left out around a field."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -184,17 +193,22 @@ def judge(record: Record, layout: Layout) -> Transaction | str:
 
 
 def parse_row(fields: list[str], layout: Layout) -> Transaction:
-    """Return the transaction in a row's fields. Raises ValueError with the reason when the row breaks a rule."""
+    """Return the transaction in a row's fields. Raises ValueError with the reason when the row breaks a rule.
+
+    Spaces around a field, upper case and plural of a type, a leading `+` and `.5` are read as what they plainly mean
+    (`docs/decisions/0019-what-is-read-by-default.md`).
+    """
     if len(fields) != layout.width:
         few = "few" if len(fields) < layout.width else "many"
         raise ValueError(f"too {few} fields: {len(fields)} instead of {layout.width}")
     if layout.safe is not None and fields[layout.safe] == APOSTROPHES:
         fields = [unprotected(field) for field in fields]
-    moment = parse_moment(fields[layout.timestamp])
+    timestamp, kind, method, amount = (fields[column].strip(SPACE) for column in layout[1:5])
+    moment = parse_moment(timestamp)
     return Transaction(
         moment.date().isoformat(),
-        parse_type(fields[layout.type]),
-        check_payment_method(fields[layout.payment_method]),
-        parse_amount(fields[layout.amount]),
+        parse_type(plain_type(kind)),
+        check_payment_method(method),
+        parse_amount(plain_amount(amount)),
         second_of(moment),
     )
