@@ -222,7 +222,7 @@ def row_of(timestamp: str, kind: str, method: str, amount: str) -> Transaction:
     ],
 )
 def test_a_file_may_say_the_same_in_other_plain_words(fields: tuple[str, str, str, str]) -> None:
-    assert row_of(*fields) == ("2026-01-01", "deposit", "visa", 50_000_000)
+    assert row_of(*fields)[:4] == ("2026-01-01", "deposit", "visa", 50_000_000)
     assert row_of(fields[0], " WithDrawals", *fields[2:]).type == "withdrawal"
 
 
@@ -279,6 +279,6 @@ def test_spaces_around_a_method_make_no_method_of_its_own() -> None:
 )
 def test_json_is_taken_by_the_letter(fields: dict[str, str]) -> None:
     item = {"Timestamp": "2026-01-01", "Type": "deposit", "PaymentMethod": "visa", "Amount": "1"}
-    assert judge_line(msgspec.json.encode(item)) == ("2026-01-01", "deposit", "visa", 10**8)
+    assert judge_line(msgspec.json.encode(item))[:4] == ("2026-01-01", "deposit", "visa", 10**8)
     assert isinstance(judge_line(msgspec.json.encode(item | fields)), str)
     assert sum_json_lines([msgspec.json.encode(item | fields)]).rejected

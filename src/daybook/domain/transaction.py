@@ -54,15 +54,25 @@ def parse_moment(timestamp: str) -> datetime:
 
     Raises ValueError with the reason for any other text and for a date that does not exist.
     """
+    return in_utc(parse_local(timestamp))
+
+
+def parse_local(timestamp: str) -> datetime:
+    """Return an ISO 8601 timestamp as it is written, with its offset if it has one. Raises as `parse_moment` does."""
     if _ISO_8601.fullmatch(timestamp) is None:
         raise ValueError("timestamp is not ISO 8601")
     try:
-        moment = datetime.fromisoformat(timestamp)
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return datetime.fromisoformat(timestamp)
+    except ValueError as error:
         raise ValueError("timestamp is not a date that exists") from error
-    return moment
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC; one without an offset is there already. Raises ValueError outside the years 1 to 9999."""
+    try:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("timestamp is not a date that exists") from error
 
 
 def parse_type(text: str) -> TransactionType:

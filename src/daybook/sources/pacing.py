@@ -30,7 +30,7 @@ def paced(block: bytes, layout: Layout, speed: float) -> Iterator[Due]:
     """
     start = end = 0
     pause, cut = 0.0, False
-    for record in records(block, final=True):
+    for record in records(block, final=True, form=layout.form):
         end += len(record.raw)
         wanted = _pause_seconds(record.fields, layout)
         cut |= wanted > LONGEST_PAUSE_SECONDS
