@@ -1,4 +1,4 @@
-"""`daybook serve`, `import`, `stats`, `verify`, `rejects`, `generate`."""
+"""`daybook serve`, `import`, `inspect`, `stats`, `verify`, `rejects`, `generate`."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -109,6 +109,18 @@ def import_files(
         return
     if not uvloop.run(import_all(loaded, files, complete=complete, anyway=anyway, told=told)):
         raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to look at; nothing is imported.")],
+) -> None:
+    """Say what a file's first rows are, and print the import profile (TOML) that would make them pass, for review."""
+    from daybook import settings
+    from daybook.cli.inspecting import inspect_file
+
+    for line in inspect_file(settings.load(), file):
+        typer.echo(line)
 
 
 @app.command()
