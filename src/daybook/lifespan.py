@@ -4,7 +4,7 @@ Real stores and workers are made only here.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,7 @@ from daybook.api.services import Services
 from daybook.books.contributions import effect_of
 from daybook.embedded.data_dir import DataDirInUseError, DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
-from daybook.errors import StoreUnavailableError
+from daybook.errors import ConfigurationError, SourceError, StoreUnavailableError
 from daybook.importing.context import ImportContext, ImportOptions
 from daybook.importing.correcting import Correcting
 from daybook.importing.import_manager import ImportManager
@@ -27,6 +27,8 @@ from daybook.runtime.stop import StopToken
 from daybook.runtime.supervisor import Supervisor, Work
 from daybook.runtime.waits import Wait, longer_than
 from daybook.settings import Settings
+from daybook.sources.profile import make_profile
+from daybook.sources.profiles import Profiles, read_toml
 from daybook.sources.row_sums import Limits
 from daybook.stores import redis_keys
 from daybook.stores.archive import Archive
@@ -172,14 +174,32 @@ def _archive(settings: Settings) -> Archive:
     return MongoArchive(settings.mongo_uri.get_secret_value(), settings.mongo_database)
 
 
+def profiles_of(settings: Settings, told: Mapping[str, object]) -> Profiles:
+    """Return what is told of files. Raises ConfigurationError when the options or the file ImportProfile are wrong."""
+    try:
+        if told:
+            make_profile(told, "import")
+        if settings.import_profile is not None:
+            make_profile(read_toml(settings.import_profile), str(settings.import_profile))
+    except SourceError as error:
+        raise ConfigurationError(f"ImportProfile: {error}" if not told else str(error)) from None
+    return Profiles(told, settings.import_profile, settings.currency or "")
+
+
 @asynccontextmanager
 async def importing(
-    settings: Settings, stores: OpenStores, *, complete: bool = False, again: bool = False, anyway: bool = False
+    settings: Settings,
+    stores: OpenStores,
+    *,
+    complete: bool = False,
+    again: bool = False,
+    anyway: bool = False,
+    told: Mapping[str, object] | None = None,
 ) -> AsyncIterator[ImportContext]:
     """Yield what the importers of this process share.
 
     `complete` counts a last line that has no line end, `again` the content of reverted sources. `anyway` imports what
-    would be held, and what is held.
+    would be held, and what is held. `told` is what the options of the command tell of the files.
     """
     options = ImportOptions(
         replay_speed=settings.replay_speed,
@@ -189,6 +209,7 @@ async def importing(
         complete=complete,
         again=again,
         max_open=settings.max_open_files,
+        profiles=profiles_of(settings, told or {}),
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
     async with SummingPool() as pool:

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from daybook.domain.currency import checked_currency
 from daybook.errors import ConfigurationError
 
 
@@ -34,6 +35,9 @@ two Decimal128 and an int64 (1 + 256 + 1 + 54 = 312 bytes a method).
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
+Currency = Annotated[str, BeforeValidator(checked_currency)]
+
+
 class Settings(BaseSettings):
     """The settings of a service. Make them with `load()`, which reports a bad value in one line."""
 
@@ -51,6 +55,8 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = _named("RedisPassword", default=None)
     queue_key: str = _named("RedisTransactionQueueKeyName", default="TransactionQueue", min_length=1)
     csv_file_path: str | None = _named("CsvFilePath", default=None, min_length=1)
+    import_profile: Path | None = _named("ImportProfile", default=None)
+    currency: Currency | None = _named("Currency", default=None)
     mongo_uri: SecretStr | None = _named("MongoDbUri", default=None)
     mongo_database: str = _named("MongoDbName", default="TransactionsDb", pattern=r'^[^/\\. "$*<>:|?]{1,63}$')
     graceful_shutdown_seconds: Seconds = _named("GracefulShutDownTimeout", default=10.0)
@@ -101,7 +107,8 @@ def load(**overrides: Any) -> Settings:
         first = error.errors(include_url=False)[0]
         name = _name_in_use(str(first["loc"][0]))
         value = "" if _is_secret(name) else f"={first['input']!r}"
-        raise ConfigurationError(f"{name}{value}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise ConfigurationError(f"{name}{value}: {reason[:1].lower()}{reason[1:]}") from None
     if problem := loaded.problem():
         raise ConfigurationError(problem)
     return loaded

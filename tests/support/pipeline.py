@@ -24,6 +24,7 @@ from daybook.lane.dumper import Dumper, Retention
 from daybook.lane.recovery import recover
 from daybook.runtime.stop import StopToken
 from daybook.sources.columns.cells import CellColumns
+from daybook.sources.profiles import Profiles
 from daybook.sources.row_sums import Limits
 from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection
@@ -50,17 +51,18 @@ class Parts:
         self.reverter = Reverter(self.stores, effect_of)
         self.hot, self.dumps, self.sources = self.stores.hot, self.stores.dumps, self.stores.sources
 
-    def importer(self, path: Path, *, buckets: int | None = None) -> Importer:
+    def importer(self, path: Path, *, buckets: int | None = None, profiles: Profiles | None = None) -> Importer:
         """Make an importer for a file. No batch touches more than `buckets` buckets."""
-        self.importers.append(Importer(path, self.context(buckets)))
+        self.importers.append(Importer(path, self.context(buckets, profiles)))
         return self.importers[-1]
 
-    def context(self, buckets: int | None = None) -> ImportContext:
+    def context(self, buckets: int | None = None, profiles: Profiles | None = None) -> ImportContext:
         options = ImportOptions(
             replay_speed=0,
             limits=Limits(buckets or self.max_buckets // 2, rejects=5),
             lease_seconds=60,
             alone=True,
+            profiles=profiles or Profiles(),
         )
         return ImportContext(
             self.stores,

@@ -99,6 +99,9 @@ class ImportState(BaseModel):
     rereads: int = Field(
         description="How often another program took its batches from the queue, so that they were read again."
     )
+    profile: dict[str, Any] | None = Field(
+        default=None, description="The import profile by which its rows are read; null for the plain form."
+    )
     control_totals: ControlTotals
     replaces: str = Field(description="Source whose place it took; empty without one.")
     reversal: ReversalState | None = Field(description="Its reversal, under way or done.")

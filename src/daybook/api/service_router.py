@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Query, Response
 
 from daybook.api.answers import JsonBytes, valid_texts
@@ -84,6 +85,7 @@ def import_state(source: Source) -> ImportState:
         since=source.since,
         held=source.held.reason if source.held else "",
         rereads=source.rereads,
+        profile=msgspec.json.decode(source.profile) if source.profile else None,
         control_totals=ControlTotals(**source.control_totals),
         replaces=source.replaces,
         reversal=_reversal(source.reverting or source.reverted),

@@ -1,4 +1,4 @@
-"""`daybook serve`, `import`, `stats`, `verify`, `rejects`, `generate`."""
+"""`daybook serve`, `import`, `inspect`, `stats`, `verify`, `rejects`, `generate`."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from daybook.cli import profile_options
 
 app = typer.Typer(
     help="Exact daily totals of payment transactions: every row counts exactly once, to the cent.",
@@ -74,6 +76,15 @@ def import_files(
     ] = None,
     why: Reason = "",
     by: Asker = "",
+    map_: profile_options.Map = None,
+    date_format: profile_options.DateFormat = None,
+    time_zone: profile_options.TimeZone = None,
+    type_map: profile_options.TypeMap = None,
+    delimiter: profile_options.Delimiter = None,
+    decimal: profile_options.Decimal = None,
+    thousands: profile_options.Thousands = None,
+    currency_sign: profile_options.CurrencySign = None,
+    encoding: profile_options.Encoding = None,
 ) -> None:
     """Import files and wait until all rows are applied. Each row counts once. The service may run or not."""
     import uvloop
@@ -83,15 +94,33 @@ def import_files(
 
     memory.tune()
     loaded = settings.load(replay_speed=replay_speed)
+    texts = {
+        "date-format": date_format, "time-zone": time_zone, "delimiter": delimiter, "decimal": decimal,
+        "thousands": thousands, "currency-sign": currency_sign, "encoding": encoding,
+    }  # fmt: skip
+    told = profile_options.told(map_, type_map, texts)
     if replace is not None:
         from daybook.cli import reverting
 
         if len(files) != 1:
             raise typer.BadParameter("--replace takes one FILE")
-        reverting.tell_replaced(uvloop.run(reverting.replace(loaded, replace, files[0], by, why, complete=complete)))
+        replacing = reverting.replace(loaded, replace, files[0], by, why, complete=complete, told=told)
+        reverting.tell_replaced(uvloop.run(replacing))
         return
-    if not uvloop.run(import_all(loaded, files, complete=complete, anyway=anyway)):
+    if not uvloop.run(import_all(loaded, files, complete=complete, anyway=anyway, told=told)):
         raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to look at; nothing is imported.")],
+) -> None:
+    """Say what a file's first rows are, and print the import profile (TOML) that would make them pass, for review."""
+    from daybook import settings
+    from daybook.cli.inspecting import inspect_file
+
+    for line in inspect_file(settings.load(), file):
+        typer.echo(line)
 
 
 @app.command()

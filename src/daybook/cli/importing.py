@@ -1,7 +1,7 @@
 """`daybook import`: importers for the named files, and the lane if nobody else has it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,15 +47,23 @@ class _File:
     """
 
 
-async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool, anyway: bool = False) -> bool:
+async def import_all(
+    settings: Settings,
+    files: Sequence[Path],
+    *,
+    complete: bool,
+    anyway: bool = False,
+    told: Mapping[str, object] | None = None,
+) -> bool:
     """Import the files and wait until all their rows are applied; return False when something was not imported.
 
     A file that looks imported before, or has mostly bad rows, is held; on a terminal the user is asked what to do.
-    With `anyway` it is imported.
+    With `anyway` it is imported. `told` is what the options tell of the files (`sources/profile.py`).
 
     Raises SourceError when a name leads to no file, and ConfigurationError when the import must not start or go on.
     """
     paths = [path for file in files for path in locate(str(file))]
+    lifespan.profiles_of(settings, told or {})
     logs.configure(quiet=True)
     interruption, waits = Interruption(settings), Waits()
     wanted = [_File(path) for path in dict.fromkeys(paths)]
@@ -67,7 +75,7 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
         async with telling(waits):
             with ImportProgress(waits, [file.path for file in some]) as display:
                 while not finished and not interruption.is_set():
-                    turn = _Turn(settings, some, display, waits, complete=complete, anyway=anyway)
+                    turn = _Turn(settings, some, display, waits, complete=complete, anyway=anyway, told=told or {})
                     finished = await turn.run(interruption)
         return finished
 
@@ -77,20 +85,21 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
         finished &= await run(again, anyway=True)
     replacing = [file for file in wanted if choices[file.path] is Choice.REPLACE]
     for file in replacing:
-        await _replace(settings, file, complete=complete)
-    told = report({file.path: (file.source, file.problem, file.has_queued) for file in wanted if file not in replacing})
-    return told and finished
+        await _replace(settings, file, complete=complete, told=told or {})
+    others = [file for file in wanted if file not in replacing]
+    return report({file.path: (file.source, file.problem, file.has_queued) for file in others}) and finished
 
 
 async def _choose(file: _File, interruption: Interruption) -> Choice:
     return await ask(file.path, file.source, interruption) if file.source is not None else Choice.LEAVE
 
 
-async def _replace(settings: Settings, file: _File, *, complete: bool) -> None:
+async def _replace(settings: Settings, file: _File, *, complete: bool, told: Mapping[str, object]) -> None:
     assert file.source is not None
     assert file.source.held is not None
     like = file.source.held.like
-    tell_replaced(await replace(settings, like, file.path, "", "answered at the prompt", complete=complete))
+    why = "answered at the prompt"
+    tell_replaced(await replace(settings, like, file.path, "", why, complete=complete, told=told))
 
 
 class _Turn:
@@ -105,8 +114,10 @@ class _Turn:
         *,
         complete: bool,
         anyway: bool,
+        told: Mapping[str, object],
     ) -> None:
         self._settings, self._files, self._complete, self._anyway = settings, files, complete, anyway
+        self._told = told
         self._display, self._waits = display, waits
         self._supervisor = Supervisor(StopToken())
         self._moved_at, self._places = 0.0, [(-1, -1)]
@@ -121,7 +132,9 @@ class _Turn:
                 return False
             self._waits.on("")
             context = await stack.enter_async_context(
-                lifespan.importing(self._settings, stores, complete=self._complete, again=True, anyway=self._anyway)
+                lifespan.importing(
+                    self._settings, stores, complete=self._complete, again=True, anyway=self._anyway, told=self._told
+                )
             )
             lane = self._start(stores, context)
             finished = await self._watch(stores, lane, interruption)

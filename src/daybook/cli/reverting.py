@@ -1,7 +1,7 @@
 """`daybook sources revert` and `daybook import --replace`."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from getpass import getuser
 from pathlib import Path
@@ -66,13 +66,16 @@ async def _revert(stores: OpenStores, name: str, by: str, why: str) -> Source:
     return await reverter.wait(source.id)
 
 
-async def replace(settings: Settings, name: str, file: Path, by: str, why: str, *, complete: bool) -> Source | None:
+async def replace(
+    settings: Settings, name: str, file: Path, by: str, why: str, *, complete: bool, told: Mapping[str, object]
+) -> Source | None:
     """Put a file in the place of a source, in one step, and wait until it is done; return the file's source.
 
-    Returns None after a stop signal. Raises SourceError, UnknownSourceError and ReversalError.
+    `told` is what the options tell of the file (`sources/profile.py`). Returns None after a stop signal.
+    Raises SourceError, UnknownSourceError and ReversalError.
     """
     interruption = Interruption(settings)
-    async with _working(settings, "daybook import", interruption, complete=complete) as (stores, context):
+    async with _working(settings, "daybook import", interruption, complete=complete, told=told) as (stores, context):
         return await interruption.or_stop(_replace(stores, context, name, file, by, why))
 
 
@@ -96,7 +99,12 @@ def _absolute(path: Path) -> Path:
 
 @asynccontextmanager
 async def _working(
-    settings: Settings, purpose: str, interruption: Interruption, *, complete: bool = False
+    settings: Settings,
+    purpose: str,
+    interruption: Interruption,
+    *,
+    complete: bool = False,
+    told: Mapping[str, object] | None = None,
 ) -> AsyncIterator[tuple[OpenStores, ImportContext]]:
     """Open the stores for work on sources, with the lane unless another process has it; tell what is waited for."""
     logs.configure(quiet=True)
@@ -104,7 +112,7 @@ async def _working(
     async with telling(waits), AsyncExitStack() as stack:
         waits.on(opening(settings))
         stores = await stack.enter_async_context(lifespan.open_stores(settings, purpose, share=True))
-        context = await stack.enter_async_context(lifespan.importing(settings, stores, complete=complete))
+        context = await stack.enter_async_context(lifespan.importing(settings, stores, complete=complete, told=told))
         supervisor = Supervisor(interruption)
         if stores.valkey is not None:
             supervisor.start("embedded server", lifespan.keep_running(stores.valkey))

@@ -90,7 +90,8 @@ async def _recount(source: Source, recorded: Mapping[int, str], show: Callable[.
         show(completed=done)
 
     try:
-        return await asyncio.to_thread(recount, Path(source.path), source.applied.offset, recorded, on_bytes)
+        again = partial(recount, Path(source.path), source.applied.offset, recorded, on_bytes, profile=source.profile)
+        return await asyncio.to_thread(again)
     finally:
         is_wanted = False
 

@@ -70,6 +70,8 @@ class Source(msgspec.Struct, frozen=True):
     """Offset before which the contributions of all applied rows are kept, without a gap from the beginning."""
     columns: tuple[str, ...] = ()
     """Column names of the header, in lower case; empty for the source `queue`."""
+    profile: str = ""
+    """The import profile by which its rows are read, as JSON; empty for the plain form."""
     replaces: str = ""
     """Id of the source whose place it takes; its first rows count in the commit that reverts that source."""
     reverting: Reversal | None = None

@@ -12,6 +12,7 @@ from daybook.importing.correcting import Correcting
 from daybook.importing.pieces import Piece, Pieces
 from daybook.importing.questions import Questions
 from daybook.importing.summing_pool import SummingPool
+from daybook.sources.profiles import Profiles
 from daybook.sources.reader import BlockReader
 from daybook.sources.row_sums import Limits
 from daybook.sources.sketch import NO_HASHES, Hashes
@@ -46,6 +47,7 @@ class ImportOptions(NamedTuple):
     """Files that are read or followed at once."""
     poll_seconds: float = 0.5
     block_bytes: int = BLOCK_BYTES
+    profiles: Profiles = Profiles()
 
 
 class ImportContext(NamedTuple):

@@ -118,9 +118,8 @@ class Effects:
 async def _counted(source: Source, rejected: Collection[int], pick: Collection[int] = ()) -> Recount:
     """Return the sums of a source's rows, read from its file again."""
     try:
-        found = await asyncio.to_thread(
-            recount, Path(source.path), source.applied.offset, rejected, lambda _: None, pick
-        )
+        path, end, profile = Path(source.path), source.applied.offset, source.profile
+        found = await asyncio.to_thread(recount, path, end, rejected, lambda _: None, pick, profile=profile)
     except SourceError as error:
         raise ReversalError(f"{error}: {_NEEDED.format(source.id)}") from error
     if found.digest != source.applied.digest:

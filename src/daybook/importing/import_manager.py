@@ -213,7 +213,7 @@ class ImportManager:
         if begun < self._compare_at:
             return self._ready
         try:
-            if not self._settled:
+            if not self._settled and not self._context.options.profiles.options:  # each must have what is told
                 await self._settle()
             progress = await self._sources.progress()
         except StoreUnavailableError:

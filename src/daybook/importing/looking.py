@@ -55,7 +55,7 @@ class Look:
             return
         self._farther, self.rows, self.sketch = True, 0, NO_HASHES
         self.whole = self.size <= LEAST_BYTES
-        for stretch in stretches(self.path, self.size):
+        for stretch in stretches(self.path, self.size, self.layout.form):
             sums = sum_rows(stretch, self.layout, self.source)
             self.sketch = merged(self.sketch, sums.sketch)
             self.rows += sums.rows - len(sums.rejects)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +11,15 @@ import structlog
 from msgspec import structs
 
 from daybook.clock import moment_text, utc_now
+from daybook.domain.reject import REJECTED_SOURCE
 from daybook.domain.source import Held, Source, Stat
 from daybook.failpoints import hit
 from daybook.importing.context import ImportContext
 from daybook.importing.looking import Look
 from daybook.importing.looking import look as look_at
 from daybook.sources.identity import Identity, head_of, identify
+from daybook.sources.profile import Profile
+from daybook.sources.profiles import corrected_source
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
 from daybook.stores.held_sources import change_held
@@ -24,6 +27,9 @@ from daybook.stores.lease import Lease
 from daybook.stores.source_registry import KnownSources, SourceRegistry
 
 log = structlog.get_logger("importer")
+
+ProfileOf = Callable[[Path, Source | None], Profile]
+"""Tells the profile of a file and of the source that it holds, as `Profiles.of` does."""
 
 
 class Found(NamedTuple):
@@ -59,7 +65,8 @@ class Finder:
             known = await self._sources.near(str(path), head)
             again = self._options.again
             standing = [each for each in known.sources if not (again and each.reverted)]
-            identity, found = await asyncio.to_thread(self._identify, path, standing, head)
+            profile_of = await self._profile_of(path, head)
+            identity, found = await asyncio.to_thread(self._identify, path, standing, head, profile_of)
             source = identity.source
             if found is None:
                 continue
@@ -79,6 +86,17 @@ class Finder:
                 await _note_replaced(identity, self._sources)
                 return new
 
+    async def _profile_of(self, path: Path, head: bytes) -> ProfileOf:
+        """Return what tells the file's profile. A file of corrections has that of the source whose rows it corrects."""
+        if REJECTED_SOURCE.encode() not in head.lower():
+            return self._options.profiles.of
+        corrected = await asyncio.to_thread(corrected_source, path)
+        if corrected is None:
+            return self._options.profiles.of
+        source = await self._sources.get(corrected)
+        profile = Profile.from_json(source.profile if source else "").without_form()
+        return lambda *_: profile
+
     async def _stays_held(self, source: Source, found: Found) -> bool:
         """Return whether a source stays held; release it when its file raises no question now. Closes the reader."""
         if found.reader is not None:
@@ -90,7 +108,9 @@ class Finder:
             held = await self._question(found)
             if held is None:
                 log.info("released", source=source.id, file=source.path)
-            return await change_held(self._stores.redis, source, held, found.stat) and held is not None
+            columns, profile = (found.header.names, found.header.profile) if found.header else (None, None)
+            changed = await change_held(self._stores.redis, source, held, found.stat, columns=columns, profile=profile)
+            return changed and held is not None
 
     async def _question(self, found: Found) -> Held | None:
         return await self._questions.about(found.look) if self._questions and found.look else None
@@ -117,7 +137,9 @@ class Finder:
             return Found(found.stat, new)
         return found._replace(source=new, lease=lease) if registered else None
 
-    def _identify(self, path: Path, known: Sequence[Source], head: bytes) -> tuple[Identity, Found | None]:
+    def _identify(
+        self, path: Path, known: Sequence[Source], head: bytes, profile_of: ProfileOf
+    ) -> tuple[Identity, Found | None]:
         """Identify the file and open what is to be read of it; None when it no longer begins with `head`. Blocks."""
         identity = identify(path, known)
         hit("file.identified")
@@ -125,15 +147,16 @@ class Finder:
         own = source is not None and source.path == str(path)
         if identity.head != head and not (own and source and source.untouched == identity.stat):
             return identity, None
-        if identity.waits or (source is not None and (not own or _is_at_rest(source, identity.stat))):
+        profile = profile_of(path, source)
+        if identity.waits or (source is not None and (not own or _is_at_rest(source, identity.stat, profile))):
             return identity, Found(identity.stat, source)
-        found = self._open(path, identity)
+        found = self._open(path, identity, profile)
         hit("file.opened")
         return identity, found
 
-    def _open(self, path: Path, identity: Identity) -> Found:
+    def _open(self, path: Path, identity: Identity, profile: Profile) -> Found:
         source, look = identity.source, None
-        reader = BlockReader(path, complete=self._options.complete)
+        reader = BlockReader(path, complete=self._options.complete, profile=profile)
         try:
             header = reader.header()
             if header is None:
@@ -151,12 +174,13 @@ class Finder:
         return Found(identity.stat, source, reader, header, look=look)
 
 
-def _is_at_rest(source: Source, stat: Stat) -> bool:
-    """Return whether there is nothing to read of the source's own file, which has this stat now."""
+def _is_at_rest(source: Source, stat: Stat, profile: Profile) -> bool:
+    """Return whether there is nothing to read of the source's own file, which has this stat and profile now."""
     if is_closed(source):
         return True
     if source.held is not None:
-        return bool(source.held.dropped) or source.untouched == stat
+        same = source.untouched == stat and profile.is_like(Profile.from_json(source.profile))
+        return bool(source.held.dropped) or same
     return is_read(source, stat)
 
 
@@ -182,6 +206,7 @@ def _new_source(path: Path, identity: Identity, found: Found) -> Source:
         head=identity.head,
         size=identity.size,
         columns=found.header.names if found.header else (),
+        profile=found.header.profile if found.header else "",
         since=moment_text(utc_now()),
     )
 

@@ -56,7 +56,8 @@ class Pieces(NamedTuple):
         Set `stopped` when the answer is no longer needed; it is then empty.
         """
         if block.overlong:
-            return [Piece(overlong(block.data, block.size, self.source), block.digest)]
+            encoding = self.header.layout.form.encoding
+            return [Piece(overlong(block.data, block.size, self.source, encoding), block.digest)]
         hit("file.block")
         sums = self.look.take(block.data) if self.look else None
         sums = sums or await self.pool.sum_block(block.data, self.header.layout, self.source, self.limits, stopped)

@@ -19,6 +19,7 @@ from daybook.importing.pieces import Pieces
 from daybook.sources.columns.cells import CellColumns, joined
 from daybook.sources.files import stat_of
 from daybook.sources.identity import Identity, head_of, identify
+from daybook.sources.profile import Profile
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
 from daybook.sources.sketch import NO_HASHES, Hashes, merged
@@ -69,6 +70,7 @@ class Replacement:
                 head=head,
                 size=found.size,
                 columns=header.names,
+                profile=header.profile,
                 replaces=self._replaced.id,
                 since=moment_text(utc_now()),
                 problem=f"it replaces source {self._replaced.id}; that reversal is not made yet",
@@ -96,7 +98,8 @@ class Replacement:
         return source.id == self._replaced.id and source.path == str(self._path)
 
     def _header(self) -> Header:
-        reader = BlockReader(self._path)
+        profile = self._context.options.profiles.of_replacement(self._path, self._replaced)
+        reader = BlockReader(self._path, profile=profile)
         try:
             header = reader.header()
         finally:
@@ -111,7 +114,8 @@ class Replacement:
         """Read the whole file. Raises SourceError, and ReversalError when its last line has no end."""
         context, options = self._context, self._context.options
         self._stat = await asyncio.to_thread(stat_of, self._path)
-        reader = BlockReader(self._path, complete=options.complete)
+        profile = Profile.from_json(source.profile)
+        reader = BlockReader(self._path, complete=options.complete, profile=profile)
         try:
             header = await asyncio.to_thread(reader.header)
             if header is None:

@@ -81,17 +81,18 @@ def sum_rows_within(
     else:
         if len(sums.cells.buckets()) <= limits.buckets and len(sums.cells.names) <= limits.methods:
             return [sums]
-    middle = aligned_end(block[: len(block) // 2], final=False) or len(next(records(block, final=True)).raw)
+    middle = aligned_end(block[: len(block) // 2], final=False, form=layout.form)
+    middle = middle or len(next(records(block, final=True, form=layout.form)).raw)
     if middle == len(block):
         return [sum_rows(block, layout, source)]
     first = sum_rows_within(block[:middle], layout, source, limits, stopped)
     return first + sum_rows_within(block[middle:], layout, source, limits, stopped)
 
 
-def overlong(beginning: bytes, size: int, source: str) -> RowSums:
+def overlong(beginning: bytes, size: int, source: str, encoding: str = "utf-8") -> RowSums:
     """Return the sums of one line of `size` bytes that is too long to be held: one reject and no cell."""
     reason = f"line is longer than {MAX_LINE_BYTES} bytes: {size}"
-    return RowSums(empty(), [Reject(source, 1, raw_text(beginning), reason)], rows=1, lines=1, size=size)
+    return RowSums(empty(), [Reject(source, 1, raw_text(beginning, encoding), reason)], rows=1, lines=1, size=size)
 
 
 def sum_rows(block: bytes, layout: Layout, source: str) -> RowSums:
@@ -103,8 +104,12 @@ def sum_rows(block: bytes, layout: Layout, source: str) -> RowSums:
 
 
 def _sum_rows(block: bytes, layout: Layout, judged: "_Judged") -> RowSums:
-    plain = b'"' not in block and block.endswith(b"\n")
-    if plain:
+    if not layout.is_plain:
+        lines = 0
+        for record in records(block, final=True, form=layout.form):
+            judged.add_record(record, lines)
+            lines += record.lines
+    elif b'"' not in block and block.endswith(b"\n"):
         sure = sum_sure_rows(block, layout)
         lines = sure.lines
         judged.add_sure(sure)
@@ -180,7 +185,7 @@ class _Judged:
         elif len(self.rejects) == self._most_rejects:
             raise _TooManyRejectsError
         else:
-            self.rejects.append(Reject(self.source, index + 1, raw_text(record.raw), judged))
+            self.rejects.append(Reject(self.source, index + 1, raw_text(record.raw, self.layout.form.encoding), judged))
 
     def cells(self) -> CellColumns:
         judged = [from_sums(self._sums)] if self._sums else []

@@ -1,6 +1,6 @@
 """The sources that are held, and the sketches by which a file is held that was imported before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -32,13 +32,25 @@ async def read_sketches(redis: RedisConnection, ids: Iterable[str]) -> dict[str,
     }
 
 
-async def change_held(redis: RedisConnection, source: Source, held: Held | None, looked_at: Stat | None = None) -> bool:
+async def change_held(
+    redis: RedisConnection,
+    source: Source,
+    held: Held | None,
+    looked_at: Stat | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    profile: str | None = None,
+) -> bool:
     """Set what a source is held for; None releases it. `looked_at` is the stat of the file that was looked at.
+
+    `columns` and `profile` are those by which it was looked at.
 
     Returns False, with nothing written, when the source is not held for what `source` says, or is no longer known.
     Raises RecoveringError while Redis' state is not restored.
     """
-    untouched = {"untouched": msgspec.json.encode(looked_at)} if looked_at is not None else {}
+    fields = {"untouched": msgspec.json.encode(looked_at)} if looked_at is not None else {}
+    if columns is not None and profile is not None:
+        fields |= {"columns": msgspec.json.encode(columns), "profile": profile.encode()}
     expected, wanted = (msgspec.json.encode(each) if each else b"" for each in (source.held, held))
     answer = await redis.run(
         "change_held",
@@ -47,7 +59,7 @@ async def change_held(redis: RedisConnection, source: Source, held: Held | None,
             "source": source.id,
             "expected": text_of(expected),
             "held": text_of(wanted),
-            "fields": pairs_of({"held": wanted, **untouched}),
+            "fields": pairs_of({"held": wanted, **fields}),
         },
     )
     if answer == b"recovering":

@@ -334,7 +334,12 @@ def fields_of(source: Source) -> dict[str, Argument]:
 def _optional_fields(source: Source) -> dict[str, Argument]:
     """Return the fields that are absent where there is nothing in them."""
     held = msgspec.json.encode(source.held) if source.held else b""
-    found: dict[str, Argument] = {"since": source.since, "held": held, "sketch": source.sketch}
+    found: dict[str, Argument] = {
+        "since": source.since,
+        "held": held,
+        "sketch": source.sketch,
+        "profile": source.profile,
+    }
     return {name: value for name, value in found.items() if value}
 
 
@@ -366,6 +371,7 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
         untouched=msgspec.json.decode(untouched, type=Stat) if untouched else None,
         problem=fields.get("problem", b"").decode(),
         order=int(fields.get("order", 0)),
+        profile=fields.get("profile", b"").decode(),
         replaces=fields.get("replaces", b"").decode(),
         reverting=reversal("reverting"),
         reverted=reversal("reverted"),

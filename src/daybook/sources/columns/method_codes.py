@@ -4,6 +4,7 @@ import numpy as np
 
 from daybook.domain.transaction import MAX_METHOD_LENGTH, check_payment_method
 from daybook.sources.columns.words import WORD, Column, Indexes, Mask, WordArray, Words, first
+from daybook.sources.records import SPACE
 from daybook.sources.sketch import NO_HASHES, method_hash
 
 _HASH_BITS, _HASH_ROUNDS = 14, 16
@@ -102,6 +103,8 @@ def _hash(length: Indexes, parts: list[WordArray]) -> Indexes:
 
 
 def _is_method(text: str) -> bool:
+    if text.strip(SPACE) != text:  # a row of a file has no spaces around its method, one of JSON keeps them
+        return False
     try:
         return check_payment_method(text) == text
     except ValueError:

@@ -99,6 +99,8 @@ def _sum_chunk(chunk: bytes, layout: Layout, methods: MethodCodes) -> tuple[Cell
     sure &= known
     units, known = _amounts(words, columns[layout.amount])
     sure &= known
+    if layout.currency is not None:
+        sure &= _are_in(words, columns[layout.currency[0]], layout.currency[1].encode())
     if not sure.all():
         lines, days, types, codes, units = (part[sure] for part in (lines, days, types, codes, units))
         times = times[sure]
@@ -187,6 +189,13 @@ def _types(words: Words, column: Column) -> tuple[Indexes, Mask]:
     withdrawal = (length == len("withdrawal")) & (ending == word(b"thdrawal"))
     withdrawal &= (words.bytes[start] == ord("w")) & (words.bytes[start + 1] == ord("i"))
     return withdrawal.astype(np.int64), deposit | withdrawal
+
+
+def _are_in(words: Words, column: Column, currency: bytes) -> Mask:
+    """Return which fields are the code of the currency, which has three letters."""
+    ending = words.at(column.end - WORD) >> np.uint64(8 * (WORD - len(currency)))
+    right: Mask = (column.end - column.start == len(currency)) & (ending == word(currency))
+    return right
 
 
 def _amounts(words: Words, column: Column) -> tuple[Indexes, Mask]:
