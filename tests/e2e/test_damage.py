@@ -2,18 +2,22 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from e2e.conftest import MakeService
 from support.commands import Commands
+from support.outside import OutsideMongo
 from support.service import Service, archived_cells, embedded_socket, end_left_over
 
 HEADER = "timestamp,type,payment_method,amount\n"
 KEY, COUNTS = "agg:2026-01-15:deposits", "count:2026-01-15:deposits"
+DATABASE = "TransactionsDb"
 INTERVAL = 0.2
 """Seconds between dumps."""
 
@@ -279,3 +283,71 @@ def test_all_files_are_for_the_owner_only(make_service: MakeService, tmp_path: P
     assert service.data_dir.stat().st_mode & 0o777 == 0o755
     assert service.stop() == 0
     end_left_over(service.data_dir)
+
+
+class TestMongoDocuments:
+    """Another program changed a document in MongoDB."""
+
+    @pytest.fixture
+    def mongo(self, tmp_path: Path) -> Iterator[OutsideMongo]:
+        with OutsideMongo(tmp_path / "mongo") as server:
+            yield server.start()
+
+    def test_rows_wait_for_a_damaged_bucket(self, make_service: MakeService, mongo: OutsideMongo, file: Path) -> None:
+        file.write_text(HEADER + rows("15", "1.00", "2.00"))
+        service = make_service(
+            CsvFilePath=file, DumperTaskScheduleInterval=INTERVAL, CutOffDays=0, MaxWaitSeconds=1, **mongo.settings
+        ).start()
+        service.wait_until_imported(file, 2)
+        service.wait_for_log("evicted")
+        words = ("MongoDB's document of 2026-01-15 deposits in DailyAggregates", "another program wrote it")
+        with mongo.client() as plain:
+            held = plain[DATABASE]["DailyAggregates"]
+            good = held.find_one({"Date": "2026-01-15"})
+            assert good is not None
+            held.replace_one({"_id": good["_id"]}, good | {"TotalAmount": {"paypal": float("nan")}})
+            append(file, rows("15", "4.00"))
+            service.wait(lambda: problem(service, "aggregator"), "it is not ready, because of the wait")
+            assert_one_line(problem(service, "aggregator"), *words)
+            answer = service.get("/stats", from_date="2026-01-15", to_date="2026-01-16")
+            assert answer.status_code == 500
+            assert_one_line(answer.json()["detail"], *words)
+            held.replace_one({"_id": good["_id"]}, good)
+        service.wait_until_imported(file, 3)
+        service.wait_until_ready()
+        assert paypal(service, "2026-01-15") == Decimal("7.00")
+        assert service.log.count("lane taken") == 1
+        assert "Traceback" not in service.logs
+
+    @pytest.mark.parametrize(
+        ("collection", "change"),
+        [("DaybookState", {"snapshot": "x"}), ("DaybookSources", {"Packed": b"x"}), ("DaybookSources", {"Packed": 5})],
+    )
+    def test_the_lane_waits_for_a_damaged_document(
+        self,
+        make_service: MakeService,
+        mongo: OutsideMongo,
+        file: Path,
+        collection: str,
+        change: dict[str, Any],
+    ) -> None:
+        file.write_text(HEADER + rows("15", "1.00", "2.00"))
+        service = make_service(CsvFilePath=file, DumperTaskScheduleInterval=INTERVAL, **mongo.settings).start()
+        service.wait_until_imported(file, 2)
+        with mongo.client() as plain:
+            held = plain[DATABASE][collection]
+            service.wait(plain[DATABASE]["DaybookSources"].find_one, "it is dumped")
+            assert service.stop() == 0
+            good = held.find_one()
+            assert good is not None
+            held.replace_one({"_id": good["_id"]}, good | change)
+            shutil.rmtree(service.data_dir / "valkey")
+            service.launch().wait_until_answering()
+            words = (f"MongoDB's document of {good['_id']!r} in {collection}", "another program wrote it")
+            service.wait(lambda: words[0] in problem(service, "lane"), "it is not ready, because of the wait")
+            assert_one_line(problem(service, "lane"), *words)
+            held.replace_one({"_id": good["_id"]}, good)
+        service.wait_until_ready()
+        service.wait_until_imported(file, 2)
+        assert paypal(service, "2026-01-15") == Decimal("3.00")
+        assert "Traceback" not in service.logs

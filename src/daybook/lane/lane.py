@@ -78,7 +78,7 @@ class Lane:
             await self._hold_once(stop)
             return 0.0
 
-        lost = (LaneLostError, FencedError, StoreUnavailableError)
+        lost: tuple[type[Exception], ...] = (LaneLostError, FencedError, *WAITED_OUT)
         await repeat(step, stop, self._note_wait, retried=lost, backoff=self._backoff)
 
     async def _note_wait(self, error: Exception, seconds: float) -> None:

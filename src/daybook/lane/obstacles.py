@@ -1,8 +1,8 @@
 """The errors that the lane's parts wait out: somebody puts a store right, and the work goes on."""
 
-from daybook.errors import DamagedBucketError, ForeignKeyError, StoreUnavailableError
+from daybook.errors import DamagedBucketError, ForeignKeyError, IntegrityError, StoreUnavailableError
 
-WAITED_OUT: tuple[type[Exception], ...] = (StoreUnavailableError, DamagedBucketError)
+WAITED_OUT: tuple[type[Exception], ...] = (StoreUnavailableError, IntegrityError)
 
 
 def obstacle(error: Exception) -> str:
@@ -12,5 +12,7 @@ def obstacle(error: Exception) -> str:
             return "a damaged bucket"
         case ForeignKeyError():
             return "a key that another program wrote"
+        case IntegrityError():
+            return "what is wrong in the archive"
         case _:
             return "the archive"

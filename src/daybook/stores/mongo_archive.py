@@ -97,6 +97,7 @@ class MongoArchive(MongoReading):
             fence = await self._collection(schema.STATE).find_one({"_id": schema.FENCE})
         if fence is None:
             return 0
+        fence = schema.fence_of(fence)
         return int(fence["redo"]["snapshot"] if "redo" in fence else fence["snapshot"])
 
     async def write(self, snapshot: Snapshot) -> Written:
@@ -135,7 +136,7 @@ class MongoArchive(MongoReading):
                 continue
             fence = await state.find_one({"_id": schema.FENCE})
             if fence is not None:
-                held = {"_id": schema.FENCE, "epoch": fence["epoch"]}
+                held = {"_id": schema.FENCE, "epoch": schema.fence_of(fence)["epoch"]}
                 raised = await state.update_one(held, {"$inc": {"epoch": 1}})
                 if raised.matched_count:
                     return int(fence["epoch"]) + 1
@@ -144,7 +145,7 @@ class MongoArchive(MongoReading):
     async def _fence(self) -> Document:
         """Return the fence document. Raises FencedError when its epoch is not that of this object."""
         fence = await self._collection(schema.STATE).find_one({"_id": schema.FENCE})
-        if fence is None or fence["epoch"] != self._epoch:
+        if fence is None or schema.fence_of(fence)["epoch"] != self._epoch:
             raise FencedError("another Daybook opened the archive: this one may no longer write to it")
         return fence
 

@@ -1,9 +1,10 @@
 """The schema in MongoDB: collections, validator, indexes, and the form of each document."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Context, Decimal, DecimalException
-from typing import Any
+from typing import Any, TypeVar
 
 import bson
 import msgspec
@@ -140,32 +141,64 @@ def bucket_document(bucket: Bucket, state: BucketState) -> Document:
     }
 
 
+_DAMAGE = (KeyError, AttributeError, TypeError, ValueError, ArithmeticError, msgspec.MsgspecError)
+_SHOWN_CHARACTERS = 200
+Read = TypeVar("Read")
+
+
+def _reads(collection: str) -> Callable[[Callable[[Document], Read]], Callable[[Document], Read]]:
+    """Let a reader raise IntegrityError, which names the document, for one that is not as Daybook writes it."""
+
+    def named(read: Callable[[Document], Read]) -> Callable[[Document], Read]:
+        @functools.wraps(read)
+        def checked(document: Document) -> Read:
+            try:
+                return read(document)
+            except _DAMAGE as error:
+                day, kind = document.get("Date"), document.get("Type")
+                name = f"{day} {kind}" if day else repr(document.get("_id"))
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:_SHOWN_CHARACTERS]
+                raise IntegrityError(
+                    f"MongoDB's document of {name} in {collection} is not as Daybook writes it ({reason}): another "
+                    "program wrote it; put the right one back"
+                ) from error
+
+        return checked
+
+    return named
+
+
+@_reads(STATE)
+def fence_of(document: Document) -> Document:
+    """Return the fence document. Raises IntegrityError when a field is missing or of another type."""
+    redo = document.get("redo", {"snapshot": 0})
+    for name, value in (("epoch", document["epoch"]), ("snapshot", document["snapshot"]), ("redo", redo["snapshot"])):
+        if not isinstance(value, int):
+            raise TypeError(f"{name} is no number")
+    if not isinstance(document["archive"], str):
+        raise TypeError("archive is no text")
+    return document
+
+
+@_reads(AGGREGATES)
 def bucket_of(document: Document) -> Bucket:
     return Bucket(document["Date"], document["Type"])
 
 
+@_reads(AGGREGATES)
 def held_bucket(document: Document) -> HeldBucket:
-    """Return the bucket of a document. Raises what `bucket_state` raises."""
-    updated = document.get("LastUpdated")
-    moment = updated.replace(tzinfo=UTC) if isinstance(updated, datetime) else None
-    return archived_bucket(bucket_state(document), moment)
-
-
-def bucket_state(document: Document) -> BucketState:
-    """Return the state in a document; a document of the original system has version 0 and counts 0.
+    """Return the bucket of a document; a document of the original system has version 0 and counts 0.
 
     Raises IntegrityError when the totals are not amounts.
     """
-    try:
-        counts = document.get("TransactionCount") or {}
-        cells = {
-            method: Cell(units_of_number(total), int(counts.get(method, 0)))
-            for method, total in document["TotalAmount"].items()
-        }
-        return BucketState(int(document.get("Version") or 0), cells)
-    except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
-        name = f"{document.get('Date')} {document.get('Type')}"
-        raise IntegrityError(f"MongoDB's document of {name} holds no totals: {error}") from error
+    counts = document.get("TransactionCount") or {}
+    cells = {
+        method: Cell(units_of_number(total), int(counts.get(method, 0)))
+        for method, total in document["TotalAmount"].items()
+    }
+    updated = document.get("LastUpdated")
+    moment = updated.replace(tzinfo=UTC) if isinstance(updated, datetime) else None
+    return archived_bucket(BucketState(int(document.get("Version") or 0), cells), moment)
 
 
 def source_document(archived: ArchivedSource) -> Document:
@@ -177,6 +210,7 @@ def source_document(archived: ArchivedSource) -> Document:
     }
 
 
+@_reads(SOURCES)
 def archived_source(document: Document) -> ArchivedSource:
     return ArchivedSource(unpack_source(document["Packed"]), int(document["Revision"]))
 
@@ -189,6 +223,7 @@ def reject_document(reject: Reject) -> Document:
     }
 
 
+@_reads(REJECTS)
 def reject_of(document: Document) -> Reject:
     key = document["_id"]
     return Reject(key["source"], int(key["line"]), document["Raw"], document["Reason"])
@@ -203,6 +238,7 @@ def restatement_document(restatement: Restatement) -> Document:
     return {"_id": restatement.key, **msgspec.to_builtins(restatement), "changes": changes}
 
 
+@_reads(RESTATEMENTS)
 def restatement_of(document: Document) -> Restatement:
     changes = {
         method: [format_units(units_of_number(old)), format_units(units_of_number(new)), transactions]
@@ -232,6 +268,7 @@ def correction_document(correction: Correction) -> Document:
     }
 
 
+@_reads(CORRECTIONS)
 def correction_of(document: Document) -> Correction:
     key = document["_id"]
     return Correction(key["source"], int(key["line"]), document["BySource"], int(document["ByLine"]))
