@@ -77,8 +77,7 @@ def import_files(
             raise typer.BadParameter("--replace takes one FILE")
         reverting.tell_replaced(uvloop.run(reverting.replace(loaded, replace, files[0], by, why, complete=complete)))
         return
-    if not uvloop.run(import_all(loaded, files, complete=complete)):
-        raise typer.Exit(1)
+    raise typer.Exit(uvloop.run(import_all(loaded, files, complete=complete)))
 
 
 @app.command()
@@ -140,8 +139,7 @@ def import_rejects(
     from daybook.cli import rejecting
 
     memory.tune()
-    if not uvloop.run(rejecting.import_corrections(settings.load(replay_speed=0.0), files)):
-        raise typer.Exit(1)
+    raise typer.Exit(uvloop.run(rejecting.import_corrections(settings.load(replay_speed=0.0), files)))
 
 
 @sources.command("revert")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from daybook import lifespan, logs
 from daybook.cli.ending import Interruption
-from daybook.cli.progress import ImportProgress, report
+from daybook.cli.exits import Exit
+from daybook.cli.outcomes import OpenRejects, Outcome, open_rejects, report
+from daybook.cli.progress import ImportProgress
 from daybook.cli.waiting import Doctor, Waits, opening, telling
 from daybook.domain.source import Source
 from daybook.errors import DaybookError, StoreUnavailableError
@@ -35,6 +37,7 @@ class _File:
     source: Source | None = None
     problem: str = ""
     has_queued: bool = False
+    rejects: OpenRejects = field(default_factory=OpenRejects)
     is_seen: bool = False
     """True when Redis knew the source at the last look."""
     told: bool = False
@@ -45,8 +48,8 @@ class _File:
     """
 
 
-async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool) -> bool:
-    """Import the files and wait until all their rows are applied; return False when something was not imported.
+async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool) -> int:
+    """Import the files, wait until all their rows are applied and print the outcome; return the exit code.
 
     Raises SourceError when a name leads to no file, and ConfigurationError when the import must not start or go on.
     """
@@ -55,12 +58,19 @@ async def import_all(settings: Settings, files: Sequence[Path], *, complete: boo
     interruption, waits = Interruption(settings), Waits()
     wanted = [_File(path) for path in dict.fromkeys(paths)]
     async with telling(waits):
-        finished = False
+        finished = goes_on = False
         with ImportProgress(waits, [file.path for file in wanted]) as display:
             while not finished and not interruption.is_set():
-                finished = await _Turn(settings, wanted, display, waits, complete=complete).run(interruption)
-    told = report({file.path: (file.source, file.problem, file.has_queued) for file in wanted})
-    return told and finished
+                turn = _Turn(settings, wanted, display, waits, complete=complete)
+                finished = await turn.run(interruption)
+                goes_on = turn.goes_on
+    code = report(_outcome(file, finished=finished, goes_on=goes_on) for file in wanted)
+    return code if finished else interruption.exit_code or Exit.FAILED
+
+
+def _outcome(file: _File, *, finished: bool, goes_on: bool) -> Outcome:
+    interrupted = not finished and not (file.importers and _is_settled(file))
+    return Outcome(file.path, file.source, file.problem, file.has_queued, file.rejects, interrupted, goes_on)
 
 
 class _Turn:
@@ -72,6 +82,8 @@ class _Turn:
         self._settings, self._files, self._complete = settings, files, complete
         self._display, self._waits = display, waits
         self._supervisor = Supervisor(StopToken())
+        self.goes_on = False
+        """True when a service goes on with the files after an interruption."""
         self._moved_at, self._places = 0.0, [(-1, -1)]
 
     async def run(self, interruption: Interruption) -> bool:
@@ -90,8 +102,12 @@ class _Turn:
             finished = await self._watch(stores, lane, interruption)
             grace = self._settings.graceful_shutdown_seconds if finished else interruption.grace_seconds
             await self._supervisor.shut_down(grace)
-            if not finished:
+            if finished:
+                for file in self._files:
+                    file.rejects = await interruption.or_stop(open_rejects(stores, file.source)) or file.rejects
+            else:
                 await self._look(SourceRegistry(stores.probe))
+                self.goes_on = await lifespan.lane_owner(stores) == lifespan.SERVE
             if self._supervisor.fatal is not None:
                 raise self._supervisor.fatal
             return finished

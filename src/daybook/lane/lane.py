@@ -34,6 +34,8 @@ class LaneSettings(NamedTuple):
     """Number of payment methods that one bucket may hold."""
     alone: bool
     """True when the data directory's lock keeps all other processes from this Redis. Old leases are then taken over."""
+    purpose: str = ""
+    """The command that works the lane, such as `daybook serve`; other processes read it from the lease."""
 
 
 class Lane:
@@ -92,7 +94,8 @@ class Lane:
         """Wait for the lane's lease, then work until the stop or until the lane is lost."""
         redis = self._stores.redis
         server = await redis.check_server()
-        lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, self._settings.lease_seconds)
+        settings = self._settings
+        lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, settings.lease_seconds, settings.purpose)
         while seconds := await lease.acquire(steal=self._settings.alone):
             if await self._stores.hot.state():
                 self._wait.end()
