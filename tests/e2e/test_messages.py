@@ -1,8 +1,11 @@
 """Messages of the import command that do not mislead: interruptions, rejected rows, wrong files."""
 
+import gzip
+import io
 import os
 import re
 import signal
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -126,3 +129,45 @@ def test_a_few_bad_rows_are_explained_and_do_not_fail(daybook: Commands, tmp_pat
     assert re.search(r"(?m)^  \d+ of them: other reasons$", told.log)
     more = generated(tmp_path / "more.csv", rows=1000, bad_rows=0.101, seed=2)
     daybook.run("import", more, code=4)
+
+
+def test_a_last_line_without_its_end_names_the_option(daybook: Commands, tmp_path: Path) -> None:
+    file = tmp_path / "torn.csv"
+    file.write_text(HEADER + "2026-01-05,deposit,paypal,1.00\n2026-01-05,deposit,paypal,2.00")
+    told = daybook.run("import", file, code=1)
+    assert told.output.splitlines()[1:] == [
+        f"{file}: the last line has no line end: it is read when it has one; "
+        "`daybook import --complete` reads it as it is"
+    ]
+    assert told.log == ""
+    assert daybook.run("import", "--complete", file).output.endswith(": 2 rows = 2 applied + 0 rejected + 0 waiting\n")
+
+
+PLAIN = HEADER + "2026-01-05,deposit,paypal,1.00\n"
+
+
+def zipped() -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("month.csv", PLAIN)
+    return held.getvalue()
+
+
+WRONG_FILES = {
+    "UTF-16 text": PLAIN.encode("utf-16"),
+    "a zip archive": zipped(),
+    "a Parquet file": b"PAR1" + bytes(range(100)) + b"PAR1",
+    "fields separated by semicolons": PLAIN.replace(",", ";").encode(),
+    "JSON lines": b'{"timestamp":"2026-01-05","amount":1}\n',
+    "an old Excel workbook (.xls)": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
+}
+
+
+@pytest.mark.parametrize("look", WRONG_FILES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_wrong_file_is_named_once(daybook: Commands, tmp_path: Path, look: str, packed: bool) -> None:
+    file = tmp_path / ("wrong.csv.gz" if packed else "wrong.csv")
+    file.write_bytes(gzip.compress(WRONG_FILES[look]) if packed else WRONG_FILES[look])
+    told = daybook.run("import", file, code=1)
+    assert told.output == f"{file}: looks like {look}; `daybook inspect {file}` tells how it can be imported\n"
+    assert told.log == ""

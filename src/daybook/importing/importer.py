@@ -346,7 +346,7 @@ class Importer:
         if problem == self.problem:
             return
         self.problem = problem
-        log.error(problem)
+        log.error(problem, shown_by_command=True)
         if self.source_id is not None:
             try:
                 await self._sources.update(self.source_id, problem=problem)

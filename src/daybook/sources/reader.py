@@ -11,7 +11,15 @@ import numpy as np
 from daybook.domain.reject import RAW_LIMIT
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
-from daybook.sources.records import EXPECTED_HEADER, MAX_RECORD_BYTES, Header, aligned_end, read_header
+from daybook.sources.looks import look_at
+from daybook.sources.records import (
+    EXPECTED_HEADER,
+    MAX_RECORD_BYTES,
+    Header,
+    aligned_end,
+    read_header,
+    wrong_file,
+)
 
 MAX_LINE_BYTES = 1 << 20
 """A longer line is rejected as one record and never held in memory."""
@@ -90,6 +98,8 @@ class BlockReader:
             return None
         at_end = len(head) < _HEAD_BYTES
         header = read_header(head, str(self.path), final=at_end and self._is_final())
+        if header is None and (look := look_at(head)):
+            raise wrong_file(str(self.path), f"looks like {look}")
         if header is None and not at_end:
             raise SourceError(f"{self.path}: no header in the first {_HEAD_BYTES} bytes; expected {EXPECTED_HEADER}")
         return header
@@ -136,7 +146,7 @@ class BlockReader:
         if aligned_end(rest, final=False):  # whole rows have come since
             return ""
         if not rest.endswith(b"\n"):
-            return "the last line has no line end: it is read when it has one"
+            return "the last line has no line end: it is read when it has one; `daybook import --complete` reads it as it is"
         return "a quoted field at the end is still open"
 
     def forget_ahead(self) -> None:

@@ -1,6 +1,7 @@
 """The reference reader: reads CSV records one by one. It judges every row that the fast reader is not sure of."""
 
 import csv
+import shlex
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from daybook.domain.reject import APOSTROPHES, REJECTED_LINE, REJECTED_SAFE, REJ
 from daybook.domain.source import name_rejected_rows
 from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
 from daybook.errors import SourceError
+from daybook.sources.looks import look_at
 
 MAX_RECORD_BYTES = 1 << 16
 """A longer record is rejected: the end of an open quote is looked for no farther than this."""
@@ -75,9 +77,12 @@ def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
     names = [name.strip().lower() for name in record.fields or []]
     missing = [name for name in REQUIRED if names.count(name) != 1]
     if missing:
+        if look := look_at(head):
+            raise wrong_file(path, f"looks like {look}")
         found = raw_text_line(record.raw)
-        raise SourceError(
-            f"{path}: wrong header {found!r}: need exactly one column {', '.join(missing)}; expected {EXPECTED_HEADER}"
+        raise wrong_file(
+            path,
+            f"wrong header {found!r}: need exactly one column {', '.join(missing)}; expected {EXPECTED_HEADER}",
         )
     sleep_ms = names.index("sleep_ms") if "sleep_ms" in names else None
     rejected = (names.index(REJECTED_SOURCE), names.index(REJECTED_LINE)) if name_rejected_rows(names) else None
@@ -85,6 +90,11 @@ def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
     safe = names.index(REJECTED_SAFE) if rejected and names.count(REJECTED_SAFE) == 1 else None
     layout = Layout(width=len(names), sleep_ms=sleep_ms, rejected=rejected, safe=safe, **columns)
     return Header(layout, mark + len(record.raw), record.lines, tuple(names))
+
+
+def wrong_file(path: str, problem: str) -> SourceError:
+    """Return the error for a file that is no CSV file of transactions; it names the command that tells more."""
+    return SourceError(f"{path}: {problem}; `daybook inspect {shlex.quote(path)}` tells how it can be imported")
 
 
 def raw_text_line(raw: bytes) -> str:
