@@ -9,7 +9,6 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
-
 _SHOWN = "shown_by_command"
 """Field of the lines that `daybook import` shows in its own way."""
 

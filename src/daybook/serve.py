@@ -74,6 +74,7 @@ async def serve(settings: Settings) -> None:
             await asyncio.gather(stopping, ending)
     if supervisor.fatal is not None:
         raise supervisor.fatal
+    log.info("stopped")
 
 
 async def _end_in_time(stop: StopToken, settings: Settings) -> None:

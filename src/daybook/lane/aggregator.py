@@ -19,6 +19,7 @@ from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets,
 from daybook.lane.restating import restatements
 from daybook.lane.reversing import misfit, refused_after
 from daybook.runtime.loop import repeat
+from daybook.runtime.outages import Outage
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
 from daybook.sources.batch_codec import Batch, decode
@@ -82,19 +83,21 @@ class Aggregator:
 
     async def run(self, stop: StopToken, wait_seconds: float, wait: Wait) -> None:
         """Aggregate until the stop; look at an empty queue every `wait_seconds`, or sooner when elements arrive."""
+        outage = Outage(log, "the aggregator goes on")
 
         async def step() -> float:
             done = await self.aggregate_once()
+            outage.over()
             await self._lost.look(idle=done == 0)
             if done == 0:
                 await stop.or_stop(self._stores.queue.wait(wait_seconds))
             return 0.0
 
-        async def tell(error: Exception, seconds: float) -> None:
+        async def tell(error: Exception, _: float) -> None:
             self._one_by_one = True
             damaged = isinstance(error, DamagedBucketError)
             event = "the aggregator waits for a damaged bucket" if damaged else "the aggregator waits for the archive"
-            log.warning(event, reason=str(error), next_try_seconds=seconds)
+            outage.goes_on(event, event, reason=str(error))
 
         retried = (StoreUnavailableError, DamagedBucketError)
         await repeat(step, stop, tell, retried=retried, raised=(RedisUnavailableError,), wait=wait)

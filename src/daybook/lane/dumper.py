@@ -12,6 +12,7 @@ from daybook.clock import cutoff_day, utc_now
 from daybook.domain.bucket import FIRST_DAY, Bucket
 from daybook.errors import DamagedBucketError, RedisUnavailableError, StoreUnavailableError
 from daybook.runtime.loop import repeat
+from daybook.runtime.outages import Outage
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
 from daybook.stores.archive import Snapshot, Written
@@ -57,17 +58,19 @@ class Dumper:
 
     async def run(self, stop: StopToken, wait: Wait) -> None:
         """Dump every interval until the stop. Wait and try again while the archive is away."""
+        outage = Outage(log, "the dumper goes on")
 
         async def step() -> float:
             if await self._is_due(stop):
                 await self.dump_once()
+                outage.over()
                 self._due = time.monotonic() + self._retention.interval_seconds
             return 0.0
 
         async def tell(error: Exception, _: float) -> None:
             damaged = isinstance(error, DamagedBucketError)
             event = "the dumper waits for a damaged bucket" if damaged else "the dumper waits for the archive"
-            log.warning(event, reason=str(error))
+            outage.goes_on(event, event, reason=str(error))
 
         self._due = time.monotonic() + self._retention.interval_seconds
         retried = (StoreUnavailableError, DamagedBucketError)

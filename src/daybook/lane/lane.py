@@ -11,6 +11,7 @@ from daybook.lane.aggregator import Aggregator
 from daybook.lane.dumper import Dumper, Retention
 from daybook.lane.recovery import recover
 from daybook.runtime.loop import Backoff, repeat
+from daybook.runtime.outages import Outage
 from daybook.runtime.stop import StopToken, first_failure
 from daybook.runtime.waits import Wait
 from daybook.stores import redis_keys
@@ -44,6 +45,7 @@ class Lane:
     def __init__(self, stores: Stores, settings: LaneSettings) -> None:
         self._stores, self._settings = stores, settings
         self._backoff = Backoff()
+        self._outage = Outage(log, "the lane goes on")
         self._wait = Wait()
         self._wait.begin("the first try")
         self.waits = {"lane": self._wait, "aggregator": Wait(), "dumper": Wait()}
@@ -80,7 +82,7 @@ class Lane:
         lost = (LaneLostError, FencedError, StoreUnavailableError)
         await repeat(step, stop, self._note_wait, retried=lost, backoff=self._backoff)
 
-    async def _note_wait(self, error: Exception, seconds: float) -> None:
+    async def _note_wait(self, error: Exception, _: float) -> None:
         match error:
             case RedisUnavailableError():
                 self._wait.begin(f"waiting for Redis: {error}")
@@ -88,7 +90,7 @@ class Lane:
                 self._wait.begin(f"waiting for {self._stores.archive.name}: {error}")
             case _:
                 self._wait.begin(str(error))
-        log.warning(self.waiting_for, next_try_seconds=seconds)
+        self._outage.goes_on(type(error), self.waiting_for)
 
     async def _hold_once(self, stop: StopToken) -> None:
         """Wait for the lane's lease, then work until the stop or until the lane is lost."""
@@ -99,6 +101,7 @@ class Lane:
         while seconds := await lease.acquire(steal=self._settings.alone):
             if await self._stores.hot.state():
                 self._wait.end()
+                self._outage.over()
             else:
                 self._wait.begin("waiting for another instance to restore Redis")
             if await stop.wait(min(seconds, 1.0)):
@@ -109,6 +112,7 @@ class Lane:
             await recover(self._stores, lease.token)
             log.info("lane taken", epoch=lease.epoch, archive=self._stores.archive.name)
             self._wait.end()
+            self._outage.over()
             self._backoff.reset()
             await self._work(stop, lease)
         finally:

@@ -27,6 +27,7 @@ MAX_LINE_BYTES = 1 << 20
 MAX_BLOCK_LINES = 1 << 18
 """A block is cut after this many lines: a line judged by itself takes a hundred times its own memory."""
 
+_COMPLETE = "`daybook import --complete`"
 _HEAD_BYTES = 1 << 16
 _TAIL_BYTES = 4096
 _STILL_SECONDS = 2.0
@@ -146,7 +147,7 @@ class BlockReader:
         if aligned_end(rest, final=False):  # whole rows have come since
             return ""
         if not rest.endswith(b"\n"):
-            return "the last line has no line end: it is read when it has one; `daybook import --complete` reads it as it is"
+            return f"the last line has no line end: it is read when it has one; {_COMPLETE} reads it as it is"
         return "a quoted field at the end is still open"
 
     def forget_ahead(self) -> None:
