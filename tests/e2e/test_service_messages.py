@@ -136,3 +136,15 @@ def test_an_outage_of_mongodb_is_one_line(
     mongo_server.start()
     service.wait_for_log("the dumper goes on")
     assert service.stop() == 0
+
+
+def test_a_misspelt_setting_is_named_at_the_start(make_service: MakeService, tmp_path: Path) -> None:
+    folder = tmp_path / "service"
+    folder.mkdir()
+    (folder / ".env").write_text("HttpPorts=80\n")
+    service = make_service(folder, CutOffDay=30).start()
+    assert service.log.splitlines()[:2] == [
+        "daybook: CutOffDay: did you mean CutOffDays? It is ignored as it is",
+        "daybook: HttpPorts: did you mean HttpPort? It is ignored as it is",
+    ]
+    assert service.stop() == 0
