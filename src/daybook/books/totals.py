@@ -32,9 +32,10 @@ async def read_parts(stores: Stores, first: date, last: date) -> AsyncIterator[P
     """Read every bucket of a range of days, both ends included, part by part in order of days.
 
     The range is read in spans of at most 100 days with resident buckets. Redis is read first, so that a bucket evicted
-    in between is still found. When a bucket of a span is not resident, the archive is read for the whole span. Use
-    the parts only when the iteration ends without an error: if the archive was read, the end checks that neither
-    store was set back (`consistent_read`). Raises InvalidRangeError, StoreUnavailableError, and DamagedBucketError.
+    in between is still found. When the archive may hold a bucket of a span that Redis does not hold
+    (`stores/evicted.py`), the archive is read for the whole span. Use the parts only when the iteration ends without an
+    error: if the archive was read, the end checks that neither store was set back (`consistent_read`). Raises
+    InvalidRangeError, StoreUnavailableError, and DamagedBucketError.
     """
     check_range(first, last)
     before = await stores.hot.restored_state()
@@ -43,7 +44,7 @@ async def read_parts(stores: Stores, first: date, last: date) -> AsyncIterator[P
         is_archive_asked = False
         for span in _spans(first, last, resident):
             found = await stores.hot.read(span.resident)
-            if len(found) < span.buckets:
+            if len(found) < span.buckets and await stores.evicted.is_needed(span.first, span.last, found, before):
                 if not is_archive_asked:
                     await stack.enter_async_context(consistent_read(stores, before))
                     is_archive_asked = True

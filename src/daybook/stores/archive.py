@@ -95,6 +95,10 @@ class Archive(Protocol):
         """Give all buckets of a range of days (`YYYY-MM-DD`, both ends included), in order of day."""
         ...
 
+    def buckets(self) -> AsyncIterator[Bucket]:
+        """Give the name of every bucket that the archive holds, in order of day."""
+        ...
+
     async def sources(self) -> list[ArchivedSource]:
         """Return all sources, the queue's own included, as of the last snapshot."""
         ...

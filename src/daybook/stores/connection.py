@@ -21,7 +21,7 @@ from daybook.failpoints import hit
 
 SCRIPTS = (
     "acquire", "renew", "release", "register", "update_source", "enqueue", "peek", "commit", "read",
-    "snapshot", "settle", "evict", "restore", "waiting", "read_again", "adopt_queue",
+    "snapshot", "settle", "evict", "restore", "index_evicted", "waiting", "read_again", "adopt_queue",
 )  # fmt: skip
 
 _PASSING = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN")
