@@ -76,8 +76,11 @@ class Archive(Protocol):
         """Return when the store answers; raise StoreUnavailableError when it does not."""
         ...
 
-    async def newest_snapshot(self) -> int:
-        """Return the number of the newest snapshot of which the archive may hold a part; 0 before the first."""
+    async def newest_snapshot(self, *, briefly: bool = False) -> int:
+        """Return the number of the newest snapshot of which the archive may hold a part; 0 before the first.
+
+        `briefly` gives up soon when the store does not answer: the caller can do without the number.
+        """
         ...
 
     async def write(self, snapshot: Snapshot) -> Written:

@@ -48,7 +48,7 @@ class Evicted:
         left = _Bits(bits, begin // _BITS * _BITS)
         left.clear(*range(begin // _BITS * _BITS, begin), *range(end, (end + _BITS - 1) // _BITS * _BITS))
         left.clear(*map(redis_keys.place_of, found))
-        return any(left.content)
+        return bool(left.content.strip(b"\0"))
 
     async def days(self) -> list[str] | None:
         """Return all days of the index in order; None when the index is missing."""

@@ -93,8 +93,8 @@ class MongoArchive(MongoReading):
         with translated():
             await self._database.command("ping")
 
-    async def newest_snapshot(self) -> int:
-        async with self._patience.ask(_FENCE_SECONDS):
+    async def newest_snapshot(self, *, briefly: bool = False) -> int:
+        async with self._patience.ask_briefly() if briefly else self._patience.ask(_FENCE_SECONDS):
             fence = await self._collection(schema.STATE).find_one({"_id": schema.FENCE})
         if fence is None:
             return 0

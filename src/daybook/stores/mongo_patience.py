@@ -1,11 +1,16 @@
 """Bounds the time that questions to a MongoDB that does not answer take."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from daybook.errors import StoreUnavailableError
 from daybook.stores.mongo_client import translated
+
+_BRIEF_SECONDS = 0.3
+_PAUSE_SECONDS = 1.0
+"""Pause after a brief question without an answer: further ones fail at once meanwhile."""
 
 
 class Patience:
@@ -14,6 +19,7 @@ class Patience:
     def __init__(self) -> None:
         self._problem = ""
         self._asking = 0
+        self._brief_again = 0.0
 
     @asynccontextmanager
     async def ask(self, seconds: float | None = None) -> AsyncIterator[None]:
@@ -34,3 +40,16 @@ class Patience:
             raise
         finally:
             self._asking -= 1
+
+    @asynccontextmanager
+    async def ask_briefly(self) -> AsyncIterator[None]:
+        """Run a question that can do without an answer. Raises StoreUnavailableError after 0.3 s at most."""
+        if time.monotonic() < self._brief_again:
+            raise StoreUnavailableError("MongoDB does not answer quickly")
+        try:
+            with translated():
+                async with asyncio.timeout(_BRIEF_SECONDS):
+                    yield
+        except (TimeoutError, StoreUnavailableError):
+            self._brief_again = time.monotonic() + _PAUSE_SECONDS
+            raise StoreUnavailableError("MongoDB does not answer quickly") from None

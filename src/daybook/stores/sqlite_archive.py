@@ -90,7 +90,7 @@ class SqliteArchive:
     async def check(self) -> None:
         await self._run(lambda connection: connection.execute("SELECT 1 FROM State").fetchone())
 
-    async def newest_snapshot(self) -> int:
+    async def newest_snapshot(self, *, briefly: bool = False) -> int:  # noqa: ARG002 - a local file answers
         row = await self._run(lambda connection: connection.execute("SELECT Snapshot FROM State").fetchone())
         return int(row[0]) if row else 0
 
