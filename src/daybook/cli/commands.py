@@ -37,6 +37,23 @@ By = Annotated[str, typer.Option(help="Who asks for it; without it the user of t
 Why = Annotated[str, typer.Option(help="The reason, which stays with the source.")]
 
 
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        from daybook import __version__
+
+        typer.echo(f"daybook {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def serve() -> None:
     """Run the service until SIGTERM or Ctrl-C. Settings come from the environment or from `.env`."""
@@ -82,16 +99,20 @@ def import_files(
 
 @app.command()
 def stats(
-    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
-    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")],
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, or a month or a year.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, included.")] = None,
     output: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.TABLE,
 ) -> None:
-    """Print the totals of a range of days. The service may run or not."""
+    """Print the totals of a range of days, else of the last month that has any. The service may run or not."""
     from daybook import settings
-    from daybook.cli import ending, reporting
+    from daybook.cli import dates, ending, reporting
 
-    days = ending.run(reporting.load_days(settings.load(), first.date(), last.date()))
-    reporting.PRINTERS[output.value](days)
+    try:
+        begin = None if first is None else dates.parse(first).first
+        end = None if last is None else dates.parse(last).last
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    reporting.print_report(ending.run(reporting.load_report(settings.load(), begin, end)), output.value)
 
 
 @app.command()
