@@ -12,6 +12,7 @@ from benchmarks import chart, report
 from benchmarks.files import Files
 from benchmarks.measure import BenchmarkError
 from benchmarks.parts import (
+    contributions,
     dumps,
     held_up,
     import_speed,
@@ -43,9 +44,10 @@ PARTS: dict[str, Part] = {
     "busy": stats.run_while_importing,
     "years": ten_years.run,
     "dumps": dumps.run,
+    "contributions": contributions.run,
     "start": starting.run,
 }
-NOT_QUICK = frozenset({"files", "clients", "stages", "wide", "huge", "busy", "years"})
+NOT_QUICK = frozenset({"contributions", "files", "clients", "stages", "wide", "huge", "busy", "years"})
 ON_REQUEST = frozenset({"huge"})
 _ROWS, _ROUNDS = 10_000_000, 5
 _QUICK_ROWS, _QUICK_ROUNDS = 1_000_000, 1

@@ -125,7 +125,7 @@ class Case:
         path = self._files / f"{'-'.join(f'{value:g}' for value in shape)}-{seed}.csv"
         if not path.exists():
             generated(path.with_suffix(".new"), **shape._asdict(), seed=seed).rename(path)
-        return Input(path, _truth(path))
+        return Input(path, truth(path))
 
     def service(self, settings: Mapping[str, Setting], *, spawned: bool = True, folder: Path | None = None) -> Service:
         """Return a service that is not started yet and is killed at the end of the case."""
@@ -175,7 +175,8 @@ class Kind(NamedTuple):
     """True for a control. When a control counts right, the campaign proves nothing about Daybook."""
 
 
-def _truth(path: Path) -> Truth:
+def truth(path: Path) -> Truth:
+    """Return the exact totals of a file, which must not change."""
     if path not in _TRUTHS:
         _TRUTHS[path] = truth_of(path)
     return _TRUTHS[path]

@@ -10,6 +10,7 @@ from torture.kinds.network import NETWORK
 from torture.kinds.original import ORIGINAL
 from torture.kinds.pauses import PAUSE
 from torture.kinds.redis_crashes import REDIS
+from torture.kinds.reversals import REVERSALS
 from torture.kinds.shortages import SHORTAGE
 from torture.kinds.stops import STOP
 from torture.kinds.thefts import THEFT
@@ -27,5 +28,6 @@ KINDS: tuple[Kind, ...] = (
     FILE,
     CORRECTION,
     *THEFT,
+    REVERSALS,
     ORIGINAL,
 )

@@ -1,6 +1,7 @@
 """Compares the totals of a service at rest with the files: in the API, in Redis and in the archive."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -12,7 +13,7 @@ from daybook.stores import redis_keys
 from support.oracle import Truth, merged
 from support.service import Service
 from torture.case import Case, Input
-from torture.stores import Stores
+from torture.stores import Archived, Stores
 
 IMPORT_SECONDS = 60.0
 ARCHIVE_SECONDS = 40.0
@@ -70,7 +71,9 @@ def wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
 
     def nothing_waits() -> bool:
         waiting = [client.scard(redis_keys.DIRTY), client.scard(redis_keys.CHANGED_SOURCES)]
-        return not any(waiting) and not client.exists(redis_keys.REJECTS, redis_keys.RESTATEMENTS)
+        return not any(waiting) and not client.exists(
+            redis_keys.REJECTS, redis_keys.RESTATEMENTS, redis_keys.CONTRIBUTIONS
+        )
 
     with stores.client(service) as client:
         try:
@@ -79,10 +82,33 @@ def wait_until_archived(case: Case, stores: Stores, service: Service) -> None:
             case.wrong(f"not archived: {error}"[:2000])
 
 
-def check_books(case: Case, service: Service) -> None:
-    """Check `/v1/reconcile`, and that the restatements lead without a gap to the present totals."""
+def check_totals(case: Case, service: Service, stores: Stores, truths: Sequence[Truth]) -> None:
+    """Compare the totals of a service at rest in the API, in Redis and in the archive, and check its books.
+
+    Totals may have fallen on the way.
+    """
+    wait_until_archived(case, stores, service)
+    expected = cells_of(merged(truths))
+    _compare(case, "/stats", expected, cells_of(service.stats(_FIRST_DAY, _LAST_DAY)))
+    resident = _resident(stores, service)
+    _compare(case, "Redis", {cell: expected.get(cell, Decimal(0)) for cell in resident}, resident)
+    check_books(case, service, falls=True)
+    code = service.stop()
+    case.expect(code == 0, f"exit code {code} at SIGTERM")
+    if off := _rows_off(case, stores.archived(service.data_dir), truths):
+        case.outcome.drifted(off, Decimal(0))
+    case.expect("Traceback" not in service.logs, f"a traceback in the log:\n{service.logs[-2000:]}")
+
+
+def check_books(case: Case, service: Service, *, falls: bool = False) -> None:
+    """Check `/v1/reconcile`, and that the restatements lead without a gap to the present totals.
+
+    With `falls`, totals may have fallen.
+    """
     books = service.get("/v1/reconcile").json()
     case.expect(books["balanced"] and books["steady"], f"the books do not balance: {books}"[:2000])
+    contributions = {each["source"]: each["contributions"] for each in books["sources"]}
+    case.expect(set(contributions.values()) <= {"same"}, f"contributions differ from ledgers: {contributions}")
     now = cells_of(service.stats(_FIRST_DAY, _LAST_DAY))
     reached: dict[tuple[str, str, str], Decimal] = {}
     after: str | None = ""
@@ -92,29 +118,33 @@ def check_books(case: Case, service: Service) -> None:
         for each in page["restatements"]:
             cell = each["date"], each["type"], each["payment_method"]
             old, new = Decimal(each["old"]), Decimal(each["new"])
-            case.expect(reached.get(cell, old) == old < new, f"a change is missing before {each}")
+            follows = reached.get(cell, old) == old and (old < new or falls)
+            case.expect(follows, f"a change is missing before {each}")
             reached[cell] = new
             case.outcome.count("restatements")
         after = page["next"]
-    case.expect(reached == {cell: now[cell] for cell in reached}, "the last restatements are not the present totals")
+    last = {cell: now.get(cell, Decimal(0)) for cell in reached}
+    case.expect(reached == last, "the last restatements are not the present totals")
 
 
 def check_archive(case: Case, service: Service, stores: Stores, truths: Sequence[Truth]) -> None:
     """Check the archive of a service that has ended: totals, rows of each cell, and rejects."""
     archived = stores.archived(service.data_dir)
-    expected = cells_of(merged(truths))
-    counts: dict[tuple[str, str, str], int] = {}
-    for truth in truths:
-        for cell, number in truth.counts.items():
-            counts[cell] = counts.get(cell, 0) + number
-    _compare(case, "archive", expected, {cell: Decimal(text) for cell, (text, _) in archived.cells.items()})
-    found = {cell: number for cell, (_, number) in archived.cells.items()}
-    rows = sum(abs(counts.get(cell, 0) - found.get(cell, 0)) for cell in counts.keys() | found.keys())
+    rows = _rows_off(case, archived, truths)
     rejects = sorted((line, raw) for truth in truths for line, (raw, _) in truth.rejects.items())
     wrong_rejects = len(set(rejects) ^ set(archived.rejects)) + abs(len(rejects) - len(archived.rejects))
     case.expect(not wrong_rejects, f"{wrong_rejects} rejects of the archive are missing or wrong")
     if rows or wrong_rejects:
         case.outcome.drifted(rows + wrong_rejects, Decimal(0))
+
+
+def _rows_off(case: Case, archived: Archived, truths: Sequence[Truth]) -> int:
+    """Compare the archive's totals; return how many rows its counts are off."""
+    cells = {cell: Decimal(text) for cell, (text, _) in archived.cells.items()}
+    _compare(case, "archive", cells_of(merged(truths)), cells)
+    counts = sum((truth.counts for truth in truths), Counter[tuple[str, str, str]]())
+    found = {cell: number for cell, (_, number) in archived.cells.items()}
+    return sum(abs(counts[cell] - found.get(cell, 0)) for cell in counts.keys() | found.keys())
 
 
 def _check_accounts(case: Case, service: Service, inputs: Sequence[Input]) -> None:

@@ -7,9 +7,11 @@
     - StoreUnavailableError: Redis or the archive does not answer; the caller tries again; 503
         + RedisUnavailableError: Redis does not answer or cannot write
         + RecoveringError: Redis answers, but what is needed is not restored or not archived yet
+        + ForeignKeyError: another program wrote a value of another type under a key of Daybook in Redis
     - BusyError: too many answers are in the making, or one takes too long; 503
     - SourceError: a file cannot be imported as it is
     - ReversalError: a source cannot be reverted or replaced as it is; 409
+    - NotHeldError: a source that is to be released or dropped is not held; 409
     - LaneLostError: another process took the lane over, or Redis went back in time
     - FencedError: a later dumper opened the archive
     - IntegrityError: a store holds a state that no correct history leads to
@@ -56,6 +58,15 @@ class RecoveringError(StoreUnavailableError):
     """Redis answers, but what is needed is not restored or not archived yet."""
 
 
+class ForeignKeyError(StoreUnavailableError):
+    """Another program wrote a value of another type under a key in Redis. Work goes on once somebody puts it right."""
+
+    def __init__(self, message: str, key: str = "") -> None:
+        """`key`: its name; empty when it is not known."""
+        super().__init__(message)
+        self.key = key
+
+
 class BusyError(DaybookError):
     """Too many answers are in the making, or one takes too long."""
 
@@ -68,6 +79,12 @@ class SourceError(DaybookError):
 
 class ReversalError(DaybookError):
     """A source cannot be reverted or replaced as it is. The message says why and what to do; nothing has changed."""
+
+    status = 409
+
+
+class NotHeldError(DaybookError):
+    """A source that is to be released or dropped is not held, or no longer."""
 
     status = 409
 

@@ -4,19 +4,21 @@ Real stores and workers are made only here.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from daybook.api.services import Services
+from daybook.books.contributions import effect_of
 from daybook.embedded.data_dir import DataDirInUseError, DataDirLock, make_directory
 from daybook.embedded.valkey_server import EmbeddedValkey, find_running
-from daybook.errors import StoreUnavailableError
+from daybook.errors import ConfigurationError, SourceError, StoreUnavailableError
 from daybook.importing.context import ImportContext, ImportOptions
 from daybook.importing.correcting import Correcting
 from daybook.importing.import_manager import ImportManager
+from daybook.importing.questions import Answers, Questions
 from daybook.importing.reverting import Reverter
 from daybook.importing.summing_pool import SummingPool
 from daybook.lane.dumper import Retention
@@ -25,6 +27,8 @@ from daybook.runtime.stop import StopToken
 from daybook.runtime.supervisor import Supervisor, Work
 from daybook.runtime.waits import Wait, longer_than
 from daybook.settings import Settings
+from daybook.sources.profile import make_profile
+from daybook.sources.profiles import Profiles, read_toml
 from daybook.sources.row_sums import Limits
 from daybook.stores import redis_keys
 from daybook.stores.archive import Archive
@@ -183,13 +187,32 @@ def _archive(settings: Settings) -> Archive:
     return MongoArchive(settings.mongo_uri.get_secret_value(), settings.mongo_database)
 
 
+def profiles_of(settings: Settings, told: Mapping[str, object]) -> Profiles:
+    """Return what is told of files. Raises ConfigurationError when the options or the file ImportProfile are wrong."""
+    try:
+        if told:
+            make_profile(told, "import")
+        if settings.import_profile is not None:
+            make_profile(read_toml(settings.import_profile), str(settings.import_profile))
+    except SourceError as error:
+        raise ConfigurationError(f"ImportProfile: {error}" if not told else str(error)) from None
+    return Profiles(told, settings.import_profile, settings.currency or "")
+
+
 @asynccontextmanager
 async def importing(
-    settings: Settings, stores: OpenStores, *, complete: bool = False, again: bool = False
+    settings: Settings,
+    stores: OpenStores,
+    *,
+    complete: bool = False,
+    again: bool = False,
+    anyway: bool = False,
+    told: Mapping[str, object] | None = None,
 ) -> AsyncIterator[ImportContext]:
     """Yield what the importers of this process share.
 
-    `complete` counts a last line that has no line end, `again` the content of reverted sources.
+    `complete` counts a last line that has no line end, `again` the content of reverted sources. `anyway` imports what
+    would be held, and what is held. `told` is what the options of the command tell of the files.
     """
     options = ImportOptions(
         replay_speed=settings.replay_speed,
@@ -199,10 +222,17 @@ async def importing(
         complete=complete,
         again=again,
         max_open=settings.max_open_files,
+        profiles=profiles_of(settings, told or {}),
     )
     slots = asyncio.Semaphore(_BLOCKS_IN_MEMORY)
     async with SummingPool() as pool:
-        yield ImportContext(stores, slots, asyncio.Lock(), pool, Correcting(stores), options)
+        answers = Answers(settings.on_overlap, settings.max_reject_share, anyway)
+        questions = Questions(stores, answers)
+        yield ImportContext(stores, slots, asyncio.Lock(), pool, Correcting(stores), options, questions)
+
+
+def reverter(stores: Stores) -> Reverter:
+    return Reverter(stores, effect_of)
 
 
 def make_lane(settings: Settings, stores: OpenStores) -> Lane:
@@ -211,6 +241,7 @@ def make_lane(settings: Settings, stores: OpenStores) -> Lane:
         settings.dump_interval_seconds,
         settings.max_resident_buckets,
         settings.max_reject_bytes,
+        settings.max_queue_bytes,
     )
     lane_settings = LaneSettings(
         settings.lease_seconds,
@@ -218,6 +249,7 @@ def make_lane(settings: Settings, stores: OpenStores) -> Lane:
         retention,
         settings.max_methods_per_bucket,
         alone=stores.alone,
+        keep_contributions=settings.keep_contributions,
         purpose=stores.purpose,
     )
     return Lane(stores, lane_settings)
@@ -255,7 +287,13 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
 
         try:
             yield Services(
-                stores, lambda: lane.waiting_for, worker_problems, waits, imports.problems, Reverter(stores).revert_soon
+                stores,
+                lambda: lane.waiting_for,
+                worker_problems,
+                waits,
+                imports.problems,
+                reverter(stores).revert_soon,
+                imports.held,
             )
         finally:
             await supervisor.shut_down(max(0.0, settings.graceful_shutdown_seconds - supervisor.stop.seconds))

@@ -5,12 +5,13 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from daybook.domain.currency import checked_currency
 from daybook.errors import ConfigurationError
 from daybook.logs import printable
 
@@ -41,6 +42,9 @@ _NEAR, _FAR, _LONG = 1, 2, 10
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
+Currency = Annotated[str, BeforeValidator(checked_currency)]
+
+
 class Settings(BaseSettings):
     """The settings of a service. Make them with `load()`, which reports a bad value in one line."""
 
@@ -58,6 +62,8 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = _named("RedisPassword", default=None)
     queue_key: str = _named("RedisTransactionQueueKeyName", default="TransactionQueue", min_length=1)
     csv_file_path: str | None = _named("CsvFilePath", default=None, min_length=1)
+    import_profile: Path | None = _named("ImportProfile", default=None)
+    currency: Currency | None = _named("Currency", default=None)
     mongo_uri: SecretStr | None = _named("MongoDbUri", default=None)
     mongo_database: str = _named("MongoDbName", default="TransactionsDb", pattern=r'^[^/\\. "$*<>:|?]{1,63}$')
     graceful_shutdown_seconds: Seconds = _named("GracefulShutDownTimeout", default=10.0)
@@ -76,6 +82,9 @@ class Settings(BaseSettings):
     max_queue_elements: int = _named("MaxQueueElements", default=10_000, ge=1)
     max_queue_bytes: int = _named("MaxQueueBytes", default=64 << 20, ge=1 << 10)
     max_reject_bytes: int = _named("MaxRejectBytes", default=8 << 20, ge=1 << 10)
+    keep_contributions: bool = _named("KeepContributions", default=True)
+    max_reject_share: float = _named("MaxRejectShare", default=0.5, ge=0, le=1, allow_inf_nan=False)
+    on_overlap: Literal["auto", "hold", "warn", "import"] = _named("OnOverlap", default="auto")
     max_open_files: int = _named("MaxOpenFiles", default=64, ge=1, le=1000)
     max_wait_seconds: Seconds = _named("MaxWaitSeconds", default=60.0, gt=0)
     lease_seconds: float = _named("LeaseSeconds", default=5.0, ge=0.2, le=3600)
@@ -108,7 +117,8 @@ def load(**overrides: Any) -> Settings:
         first = error.errors(include_url=False)[0]
         name = _name_in_use(str(first["loc"][0]))
         value = "" if _is_secret(name) else f"={first['input']!r}"
-        raise ConfigurationError(f"{name}{value}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise ConfigurationError(f"{name}{value}: {reason[:1].lower()}{reason[1:]}") from None
     if problem := loaded.problem():
         raise ConfigurationError(problem)
     return loaded

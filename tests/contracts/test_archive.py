@@ -16,7 +16,7 @@ from daybook.domain.reject import RAW_LIMIT, Correction, Reject
 from daybook.domain.restatement import Change, Restatement
 from daybook.domain.source import QUEUE_SOURCE, Source, Stat
 from daybook.errors import FencedError
-from daybook.stores.archive import Archive, ArchivedSource, Snapshot, Written
+from daybook.stores.archive import Archive, ArchivedSource, ContributionRow, Snapshot, Written
 from daybook.stores.mongo_archive import MongoArchive
 from daybook.stores.sqlite_archive import SqliteArchive
 from support.archives import states
@@ -378,6 +378,33 @@ class TestRestatements:
         await archive.write(snapshot(1, restatements=[first]))
         await archive.write(snapshot(2, restatements=[again]))
         assert await archive.restatements("", "~", 10) == [first]
+
+
+class TestContributions:
+    async def test_by_period_and_source(self, archive: Archive) -> None:
+        rows = [
+            ContributionRow("b", "2026-01", 3, b"b1"),
+            ContributionRow("a", "2026-02", 2, b"a2"),
+            ContributionRow("b", "2026-02", 3, bytes(1 << 20)),
+            ContributionRow("b", "2026-02-05", 3, b""),
+            *(ContributionRow(f"c{number:03d}", "2026-03", 3, b"c") for number in range(100)),
+        ]
+        await archive.write(snapshot(1)._replace(contributions=[*reversed(rows)]))
+        assert [row async for row in archive.contributions("", "~")] == rows
+        assert [row async for row in archive.contributions("2026-02", "2026-02-05")] == rows[1:4]
+        assert [row async for row in archive.contributions("2026-01", "2026-03", {"b", "c099", "none"})] == [
+            rows[0], rows[2], rows[3], rows[-1],
+        ]  # fmt: skip
+        assert [row async for row in archive.contributions("", "~", [])] == []
+
+    async def test_the_newest_row_stays(self, archive: Archive, new_archive: NewArchive) -> None:
+        old, new = ContributionRow("a", "2026-01", 2, b"old"), ContributionRow("a", "2026-01", 5, b"new")
+        other = ContributionRow("a", "2026-02", 7, b"other")
+        await archive.write(snapshot(1)._replace(contributions=[old]))
+        await archive.write(snapshot(2)._replace(contributions=[new, other]))
+        await archive.write(snapshot(3)._replace(contributions=[old]))
+        assert [row async for row in archive.contributions("", "~")] == [new, other]
+        assert (await new_archive().open()).contributions == 7
 
 
 class TestCorrections:

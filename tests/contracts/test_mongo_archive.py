@@ -33,7 +33,7 @@ from daybook.errors import (
     StoreUnavailableError,
 )
 from daybook.settings import MOST_METHODS_IN_MONGODB
-from daybook.stores.archive import ArchivedSource, Snapshot, Written
+from daybook.stores.archive import ArchivedSource, ContributionRow, Snapshot, Written
 from daybook.stores.mongo_archive import MongoArchive
 from daybook.stores.mongo_client import PacedWrites, Upsert
 from daybook.stores.mongo_schema import redo_parts
@@ -112,14 +112,22 @@ SECOND = Snapshot(
     {DEPOSITS: state(2, paypal=150, card=7), WITHDRAWALS: state(1, card=9)},
     [ledger("a", 20), ledger("b", 5)],
     [Reject("b", 1, "raw", "reason")],
+    contributions=[ContributionRow("a", "2026-01", 2, b"a2")],
 )
-THIRD = Snapshot(3, {DEPOSITS: state(3, paypal=151, card=7)}, [ledger("a", 30)], [])
+THIRD = Snapshot(
+    3,
+    {DEPOSITS: state(3, paypal=151, card=7)},
+    [ledger("a", 30)],
+    [],
+    contributions=[ContributionRow("a", "2026-01", 3, b"a3")],
+)
 
 
 async def content(archive: MongoArchive) -> tuple[object, ...]:
     buckets = [(bucket, held.state) async for bucket, held in archive.days("0001-01-01", "9999-12-31")]
     sources = sorted(await archive.sources(), key=lambda held: held.source.id)
-    return buckets, sources, await archive.rejects("a", 0, 10), await archive.rejects("b", 0, 10)
+    contributions = [row async for row in archive.contributions("", "~")]
+    return buckets, sources, contributions, await archive.rejects("a", 0, 10), await archive.rejects("b", 0, 10)
 
 
 by_line = attrgetter("line")
@@ -129,16 +137,19 @@ def merged(*snapshots: Snapshot) -> tuple[object, ...]:
     """What the archive must hold after these."""
     buckets: dict[Bucket, BucketState] = {}
     sources: dict[str, ArchivedSource] = {}
+    contributions: dict[str, ContributionRow] = {}
     rejects: list[Reject] = []
     for snapshot in snapshots:
         buckets |= snapshot.buckets
         sources |= {held.source.id: held for held in snapshot.sources}
+        contributions |= {row.period: row for row in snapshot.contributions}
         rejects += snapshot.rejects
     by_source = [
         sorted({reject.line: reject for reject in rejects if reject.source == name}.values(), key=by_line)
         for name in "ab"
     ]
-    return sorted(buckets.items()), [held for _, held in sorted(sources.items())], *by_source
+    held = [held for _, held in sorted(sources.items())]
+    return sorted(buckets.items()), held, [*contributions.values()], *by_source
 
 
 class TestDocuments:
@@ -328,17 +339,24 @@ class Cut:
         self.steps, self.at, self.fate = [], at, fate
 
 
-APPLY_STEPS = [*["update"] * 4, "insert"]
-"""Buckets and sources, then what is only ever added."""
-WRITE_STEPS = ["find", *["insert"] * 5, "update", *APPLY_STEPS, "update", "delete"]
+APPLY_STEPS = [*["update"] * 4, "insert", "update"]
+"""Buckets and sources, then what is only ever added, then contributions."""
+WRITE_STEPS = ["find", *["insert"] * 6, "update", *APPLY_STEPS, "update", "delete"]
 """Look at the fence, store the parts, accept, apply the parts, finish, sweep."""
 ACCEPTED = WRITE_STEPS.index("update") + 1
 """Number of the step, from 1, that makes the write happen."""
 OPEN_STEPS = [
-    *("create", "collMod", *["createIndexes"] * 3),
+    *("create", "collMod", *["createIndexes"] * 4),
     *("update", "find", "update"),  # create the fence, raise its epoch
-    *("find", "find", "update", "update", "insert", "update", "delete", "find"),  # finish what was accepted
-    "delete",
+    *(
+        "find",
+        "find",
+        *("update", "update", "insert", "update"),
+        "update",
+        "delete",
+        "find",
+    ),  # finish what was accepted
+    *("delete", "find"),
 ]
 
 Scenario = Callable[[Store, int, Fate], Awaitable[None]]

@@ -152,6 +152,61 @@ class TestForeignWrites:
         assert paypal(service, "2026-01-15") == Decimal("3.00")
 
 
+class TestForeignKeys:
+    """Another program wrote a value of another type under a key of Daybook."""
+
+    @pytest.mark.parametrize(
+        ("key", "kind"),
+        [
+            ("daybook:dirty", "set"),
+            ("daybook:changed", "sorted set"),
+            ("daybook:rejects", "list"),
+            ("daybook:state", "hash"),
+            ("daybook:lane", "hash"),
+            ("daybook:sources", "set"),
+        ],
+    )
+    def test_work_waits_until_redis_is_emptied(
+        self, service: Service, file: Path, daybook: Commands, key: str, kind: str
+    ) -> None:
+        words = (f"Redis key {key} holds a string, not a {kind}: another program wrote it; ", "or empty Redis")
+        with client(service) as redis:
+            redis.set(key, "x")
+            append(file, rows("15", "4.00") + "2026-01-15T10:00:00,deposit,paypal,-1\n" + rows("16", "7.00"))
+            service.wait(lambda: key in service.get("/readyz").text, "readiness says so")
+            service.wait(lambda: key in service.log, "the log says so")
+            assert service.get("/readyz").status_code == 503
+            for text in service.get("/readyz").json()["checks"].values():
+                assert "\n" not in text
+            if key == "daybook:state":
+                answer = service.get("/stats", from_date="2026-01-15", to_date="2026-01-16")
+                assert answer.status_code == 503
+                assert_one_line(answer.json()["detail"], *words)
+                assert_one_line(problem(service, "redis"), *words)
+                daybook.settings["DataDir"] = service.data_dir
+                assert_one_line(daybook.run("verify", code=1).log.strip(), "daybook: ", *words)
+            redis.flushall()
+        service.wait_until_imported(file, 6)
+        service.wait_until_ready()
+        assert (paypal(service, "2026-01-15"), paypal(service, "2026-01-16")) == (Decimal("7.00"), Decimal("12.00"))
+        assert service.stop() == 0
+        assert "Traceback" not in service.logs
+
+    @pytest.mark.parametrize("key", ["TransactionQueue", "daybook:lease:lane"])
+    def test_what_daybook_makes_anew_may_be_deleted(self, service: Service, file: Path, key: str) -> None:
+        with client(service) as redis:
+            redis.delete(key)
+            redis.hset(key, "foreign", "value")
+            append(file, rows("15", "4.00"))
+            service.wait(lambda: f"Redis key {key} holds a hash, not a l" in service.get("/readyz").text, "it says so")
+            assert "wrote it; delete it" in service.get("/readyz").text
+            redis.delete(key)
+        service.wait_until_imported(file, 4)
+        service.wait_until_ready()
+        assert paypal(service, "2026-01-15") == Decimal("7.00")
+        assert "Traceback" not in service.logs
+
+
 class TestTheArchiveFile:
     def test_deleted_and_brought_back(self, service: Service, file: Path, tmp_path: Path) -> None:
         archive, kept = service.data_dir / "archive.sqlite", tmp_path / "kept.sqlite"

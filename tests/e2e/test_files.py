@@ -251,13 +251,14 @@ GOOD_ROWS = [
     (b"2026-01-05T10:30:00,deposit,paypal,0.00000001,0", "paypal", "0.00000001"),
     (b"2026-01-05T10:30:00,deposit,paypal,999999999999.99999999,0", "paypal", "999999999999.99999999"),
     (f"2026-01-05 10:30,deposit,{METHOD_64},1,0".encode(), METHOD_64, "1"),
+    (b" 2026-01-05 , DEPOSITS ,  spaced out , +.5 , 0 ", "spaced out", "0.5"),
     ("2026-01-05T23:59:59.999Z,deposit,café Ω_-+&9,2.5,".encode(), "café Ω_-+&9", "2.5"),
 ]
 BAD_ROWS = [
     (b"2026-01-05T10:30:00,transfer,paypal,1.00,0", "type"),
-    (b"2026-01-05T10:30:00,Deposit,paypal,1.00,0", "type"),
+    (b"2026-01-05T10:30:00,deposit of Monday,paypal,1.00,0", "type"),
     *((b"2026-01-05T10:30:00,deposit,paypal,%s,0" % amount, "amount") for amount in (
-        b"-1", b"+1", b"1e5", b"NaN", b"Infinity", b"0", b"0.00", b"", b" 1", b"1.", b".5", b"1_000",
+        b"-1", b"++1", b"1e5", b"NaN", b"Infinity", b"0", b"0.00", b"", b"1 0", b"1.", b".", b"1_000", b"1'000",
         b"0.123456789", b"1000000000000", "\N{FULLWIDTH DIGIT ONE}".encode(),
     )),
     (b"2026-02-30T10:30:00,deposit,paypal,1.00,0", "timestamp"),

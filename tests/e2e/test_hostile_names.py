@@ -1,6 +1,7 @@
 """Names of files that would command a terminal or forge a line of a log."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,14 @@ def test_the_log_escapes_names(make_service: MakeService, tmp_path: Path, file: 
         assert str(file) in [json.loads(line).get("file") for line in log.splitlines()]
     else:
         assert SHOWN in log
+
+
+def test_the_api_answers_about_a_name_that_is_no_utf_8(make_service: MakeService, tmp_path: Path) -> None:
+    name = os.fsdecode(b"wrong\xff.csv")
+    (tmp_path / name).write_text("a,b\n1,2\n")
+    service = make_service(CsvFilePath=tmp_path).start()
+    service.wait_for_log("wrong header")
+    problems = service.get("/v1/imports").json()["problems"]
+    assert list(problems) == [f"{tmp_path}/wrong?.csv"]
+    assert problems[f"{tmp_path}/wrong?.csv"].startswith(f"{tmp_path}/wrong?.csv: wrong header")
+    assert service.get("/readyz").status_code == 200

@@ -203,7 +203,7 @@ def test_verify_when_another_file_took_the_path(daybook: Commands, tmp_path: Pat
     assert "10 transactions of other sources were not recomputed" in told
     generated(file, rows=10, seed=1)  # the first one again
     assert f"{file}: recomputed: 10 rows" in daybook.run("verify").output
-    file.write_bytes(file.read_bytes().replace(b"deposit", b"Deposit", 1))
+    file.write_bytes(file.read_bytes().replace(b"deposit", b"refund", 1))
     assert f"{file} " in daybook.run("verify", code=1).output
 
 

@@ -32,7 +32,8 @@ async def parts(server: EmbeddedValkey, tmp_path: Path) -> AsyncIterator[Parts]:
 async def is_needed(parts: Parts, first: str, last: str) -> bool:
     before = await parts.hot.restored_state()
     found = await parts.hot.resident(first, last)
-    return await parts.stores.evicted.is_needed(*map(date.fromisoformat, (first, last)), found, before)
+    begin, end = date.fromisoformat(first), date.fromisoformat(last)
+    return await parts.stores.evicted.is_needed(begin, end, found, before)
 
 
 async def import_and_evict(parts: Parts, folder: Path, seed: int) -> list[str]:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from daybook.api.http_protocol import HEAD_BYTES, BoundedHttpProtocol
 
 BODY_BYTES = 64 << 20
+SMALL_BYTES = 256 << 10
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 PATIENCE_SECONDS = 20
 
@@ -147,6 +148,19 @@ async def test_an_answer_may_take_longer_than_a_head(connect: Connection) -> Non
     assert (await connect.answer()).endswith(b"answer")
     await connect.send(GET + b"\r\n")
     assert (await connect.answer()).endswith(b"answer")
+
+
+async def test_who_takes_little_by_little_gets_all_of_an_answer(connect: Connection) -> None:
+    """Less than the system's buffer holds, in each of the times in which a client must take something."""
+    await connect.send(b"GET /large HTTP/1.1\r\n\r\n")
+    got = 0
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        for _ in range(8):
+            await asyncio.sleep(Quick.write_seconds / 2)
+            got += len(await connect.reader.read(SMALL_BYTES))
+        while got < BODY_BYTES and (part := await connect.reader.read(1 << 20)):
+            got += len(part)
+    assert got > BODY_BYTES
 
 
 async def test_who_takes_nothing_of_an_answer_is_cut_off(connect: Connection) -> None:

@@ -1,5 +1,6 @@
 """Batches that leave the queue without a commit: found, and their rows queued anew."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -195,6 +196,33 @@ async def test_an_importer_with_another_queue_waits_and_says_so(parts: Parts, tm
     with pytest.raises(RecoveringError, match="is used with the queue TransactionQueue, not Other"):
         await to_end(importer)
     assert await other.length() == 0
+
+
+async def test_the_wait_for_another_queue_lasts_from_try_to_try_until_rows_move(parts: Parts, tmp_path: Path) -> None:
+    other = TransactionQueue(parts.redis, "Other", QueueLimits(10, 1 << 20, 1 << 20))
+    importer = parts.importer(write_rows(tmp_path / "a.csv"))
+    stores = importer._context.stores
+    importer._context = importer._context._replace(stores=Stores(redis=parts.redis, queue=other, archive=parts.archive))
+    for _ in range(3):
+        with pytest.raises(RecoveringError, match="is used with the queue"):
+            await importer.visit(StopToken())
+        await asyncio.sleep(0.2)
+    assert importer.wait.seconds >= 0.6
+    importer._context = importer._context._replace(stores=stores)
+    await importer.visit(StopToken())
+    assert importer.wait.reason == ""
+
+
+async def test_a_wait_ends_when_the_file_turns_bad(parts: Parts, tmp_path: Path) -> None:
+    other = TransactionQueue(parts.redis, "Other", QueueLimits(10, 1 << 20, 1 << 20))
+    path = write_rows(tmp_path / "a.csv")
+    importer = parts.importer(path)
+    importer._context = importer._context._replace(stores=Stores(redis=parts.redis, queue=other, archive=parts.archive))
+    with pytest.raises(RecoveringError, match="is used with the queue"):
+        await importer.visit(StopToken())
+    path.unlink()
+    await importer.visit(StopToken())
+    assert (importer.problem, importer.wait.reason) == (f"{path}: No such file or directory", "")
 
 
 async def test_a_loss_concerns_the_source_that_lost(parts: Parts, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daybook.books.contributions import effects_of
 from daybook.books.history import History
 from daybook.books.reconciliation import reconcile
 from daybook.books.rejects import Rejects
@@ -18,7 +19,7 @@ from daybook.domain.reversal import Reversal
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import ReversalError
-from daybook.importing.reverting import Request, Reverter
+from daybook.importing.reverting import Request
 from daybook.runtime.stop import StopToken
 from daybook.sources.batch_codec import BatchHeader
 from daybook.stores import redis_keys
@@ -51,13 +52,13 @@ async def source_of(parts: Parts, path: Path) -> Source:
 
 async def revert(parts: Parts, path: Path) -> Source:
     source = await source_of(parts, path)
-    await Reverter(parts.stores).revert(Request(source.id, "ann", WHY))
+    await parts.reverter.revert(Request(source.id, "ann", WHY))
     await parts.drain()
-    return await Reverter(parts.stores).wait(source.id)
+    return await parts.reverter.wait(source.id)
 
 
 async def replace(parts: Parts, old: Source, new: Path) -> Source:
-    found = await Reverter(parts.stores).replace(Request(old.id, "ann", WHY), new, parts.context())
+    found = await parts.reverter.replace(Request(old.id, "ann", WHY), new, parts.context())
     await parts.drain()
     return found
 
@@ -65,6 +66,8 @@ async def replace(parts: Parts, old: Source, new: Path) -> Source:
 async def assert_books(parts: Parts, *standing: Path) -> None:
     assert await parts.totals() == oracle(*standing)
     assert (await reconcile(parts.stores)).balanced
+    if all(effect.complete for effect in (await effects_of(parts.stores)).values()):
+        await parts.effects()
 
 
 async def test_a_reverted_source_counts_no_longer_and_stays_listed(parts: Parts, tmp_path: Path) -> None:
@@ -104,8 +107,8 @@ async def test_two_who_revert_at_once_revert_once(parts: Parts, tmp_path: Path) 
     source = await source_of(parts, path)
 
     async def one(name: str) -> Source:
-        await Reverter(parts.stores).revert(Request(source.id, name, WHY))
-        return await Reverter(parts.stores).wait(source.id)
+        await parts.reverter.revert(Request(source.id, name, WHY))
+        return await parts.reverter.wait(source.id)
 
     tasks = [asyncio.create_task(one(name)) for name in ("ann", "bob")]
     while not all(task.done() for task in tasks):
@@ -145,12 +148,38 @@ async def test_an_importer_with_the_file_open_reads_no_further(parts: Parts, tmp
     await assert_books(parts)
 
 
-async def test_a_file_that_changed_is_refused_and_nothing_changes(parts: Parts, tmp_path: Path) -> None:
-    path = write_rows(tmp_path / "a.csv")
+@pytest.fixture
+async def without(server: EmbeddedValkey, tmp_path: Path) -> AsyncIterator[Parts]:
+    """A lane that keeps no contributions."""
+    async with lane(server.socket, tmp_path / "archive.sqlite", keep_contributions=False) as found:
+        yield found
+
+
+async def test_with_contributions_the_file_is_not_needed(parts: Parts, tmp_path: Path) -> None:
+    first, second = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", seed=2)
+    await add(parts, first, second)
+    await parts.dumper.dump_once()
+    first.unlink()
+    await revert(parts, first)
+    await assert_books(parts, second)
+
+
+async def test_without_contributions_the_file_is_read_again(without: Parts, tmp_path: Path) -> None:
+    first, second = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", seed=2)
+    await add(without, first, second)
+    await revert(without, first)
+    await assert_books(without, second)
+
+
+async def test_without_contributions_a_file_that_changed_is_refused(without: Parts, tmp_path: Path) -> None:
+    parts, path = without, write_rows(tmp_path / "a.csv")
     await add(parts, path)
     text = path.read_text()
     path.write_text(text.replace("method 1", "method 9", 1))
-    with pytest.raises(ReversalError, match=r"holds other rows now: to revert source .* put the imported file back"):
+    with pytest.raises(
+        ReversalError,
+        match=r"holds other rows now: its contributions were not kept; to revert source .* put the imported file back",
+    ):
         await revert(parts, path)
     path.unlink()
     with pytest.raises(ReversalError, match=r"a\.csv.*put the imported file back"):
@@ -185,7 +214,7 @@ class TestReplacing:
         old, new = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", rows=300, seed=2)
         await add(parts, old)
         replaced = await source_of(parts, old)
-        found = await Reverter(parts.stores).replace(Request(replaced.id, "ann", WHY), new, parts.context())
+        found = await parts.reverter.replace(Request(replaced.id, "ann", WHY), new, parts.context())
         assert await parts.totals() == oracle(old)
         assert await parts.aggregator.aggregate_once() == 1
         await assert_books(parts, new)
@@ -198,13 +227,22 @@ class TestReplacing:
         assert (standing.replaces, standing.applied_rows, standing.problem) == (replaced.id, 300, "")
 
     async def test_the_same_path_with_other_content(self, parts: Parts, tmp_path: Path) -> None:
-        """The replaced file is gone; what it counted is no longer to be read."""
+        """The replaced file is gone; its contributions say what it counted."""
         path = write_rows(tmp_path / "a.csv")
         await add(parts, path)
         old = await source_of(parts, path)
         write_rows(path, seed=2)
+        await replace(parts, old, path)
+        await assert_books(parts, path)
+
+    async def test_the_same_path_without_contributions(self, without: Parts, tmp_path: Path) -> None:
+        path = write_rows(tmp_path / "a.csv")
+        await add(without, path)
+        old = await source_of(without, path)
+        write_rows(path, seed=2)
         with pytest.raises(ReversalError, match="put the imported file back"):
-            await replace(parts, old, path)
+            await replace(without, old, path)
+        assert (await reconcile(without.stores)).balanced
 
     async def test_the_replacement_is_followed_like_any_file(self, parts: Parts, tmp_path: Path) -> None:
         old, new = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", seed=2)
@@ -220,9 +258,7 @@ class TestReplacing:
     async def test_nobody_imports_a_replacement_before_its_time(self, parts: Parts, tmp_path: Path) -> None:
         old, new = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", seed=2)
         await add(parts, old)
-        await Reverter(parts.stores).replace(
-            Request((await source_of(parts, old)).id, "ann", WHY), new, parts.context()
-        )
+        await parts.reverter.replace(Request((await source_of(parts, old)).id, "ann", WHY), new, parts.context())
         await parts.redis.command("DEL", parts.queue.key)  # the batch is stolen
         for _ in range(3):
             await parts.aggregator._lost.read_again()  # the look is due only later
@@ -258,7 +294,7 @@ class TestReplacing:
             source = await source_of(parts, old)
             await replace(parts, source, new)
             with pytest.raises(ReversalError, match="MaxMethodsPerBucket"):
-                await Reverter(parts.stores).wait(source.id)
+                await parts.reverter.wait(source.id)
             await assert_books(parts, old)
 
 
@@ -321,16 +357,79 @@ class TestCorrections:
         assert (await source_of(parts, late)).rejected_rows == 1
 
 
+class TestTheFence:
+    """A reversal that is late, or comes twice, changes nothing."""
+
+    async def queued(self, parts: Parts, path: Path) -> tuple[Source, bytes]:
+        """Queue the reversal of a file; return its source before that, and the element, which is taken out again."""
+        source = await source_of(parts, path)
+        await parts.reverter.revert(Request(source.id, "ann", WHY))
+        element: bytes = await parts.redis.command("RPOP", parts.queue.key)
+        return source, element
+
+    async def test_the_same_batch_twice(self, parts: Parts, tmp_path: Path) -> None:
+        first, second = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", seed=2)
+        await add(parts, first, second)
+        _, element = await self.queued(parts, first)
+        for _ in range(3):
+            await parts.redis.command("LPUSH", parts.queue.key, element)
+            await parts.drain()
+        await assert_books(parts, second)
+
+    async def test_a_batch_for_an_earlier_ledger(self, parts: Parts, tmp_path: Path) -> None:
+        path = write_rows(tmp_path / "a.csv")
+        await add(parts, path)
+        source, element = await self.queued(parts, path)
+        await parts.aggregator._lost.read_again()  # the look is due only later
+        with path.open("a") as file:
+            file.write("2026-01-01T10:00:00,deposit,method 1,5\n")
+        await add(parts, path)
+        await parts.redis.command("LPUSH", parts.queue.key, element)
+        await parts.drain()
+        await assert_books(parts, path)
+        found = await parts.sources.get(source.id)
+        assert found is not None
+        assert found.reverted is None
+
+    @pytest.mark.parametrize("changed", ["checkpoint", "mark"])
+    async def test_a_source_that_changed_since_is_not_queued(
+        self, parts: Parts, tmp_path: Path, *, changed: str
+    ) -> None:
+        path = write_rows(tmp_path / "a.csv")
+        await add(parts, path)
+        source = await source_of(parts, path)
+        mark = Reversal("0", "bob", WHY, "2026-01-01T00:00:00.000Z", source.applied)
+        await parts.sources.update(source.id, reverting=mark)
+        source = await source_of(parts, path)
+        if changed == "mark":
+            await parts.sources.update(source.id, reverting=msgspec.structs.replace(mark, id="1"))
+        else:
+            await parts.redis.command("HSET", redis_keys.source(source.id), "checkpoint", source.read.offset + 1)
+        answer = await parts.queue.enqueue(source.id, source.read.offset, source.read, b"x", [], reversed_source=source)
+        assert not answer.ok
+        assert await parts.queue.length() == 0
+
+    async def test_nothing_is_queued_of_a_source_that_is_being_reverted(self, parts: Parts, tmp_path: Path) -> None:
+        path = write_rows(tmp_path / "a.csv")
+        await add(parts, path)
+        source = await source_of(parts, path)
+        await parts.sources.update(
+            source.id, reverting=Reversal("0", "bob", WHY, "2026-01-01T00:00:00.000Z", source.applied)
+        )
+        further = msgspec.structs.replace(source.read, offset=source.read.offset + 10)
+        assert (await parts.queue.enqueue(source.id, source.read.offset, further, b"x", [])).unknown
+
+
 class TestLosses:
     async def test_a_stolen_reversal_is_noticed_and_can_be_made_again(self, parts: Parts, tmp_path: Path) -> None:
         path = write_rows(tmp_path / "a.csv")
         await add(parts, path)
         source = await source_of(parts, path)
-        await Reverter(parts.stores).revert(Request(source.id, "ann", WHY))
+        await parts.reverter.revert(Request(source.id, "ann", WHY))
         await parts.redis.command("RPOP", parts.queue.key)
         await parts.aggregator._lost.read_again()
         with pytest.raises(ReversalError, match="left the queue without a commit"):
-            await Reverter(parts.stores).wait(source.id)
+            await parts.reverter.wait(source.id)
         await assert_books(parts, path)
         await revert(parts, path)
         await assert_books(parts)

@@ -315,15 +315,23 @@ async def test_a_restore_sets_everything_back(stores: Lane) -> None:
     assert (await stores.queue.enqueue("new", 7, Position(offset=8), b"x", [])).moved_to == 0
 
 
-async def test_a_redis_at_its_memory_limit_still_commits(stores: Lane) -> None:
+@pytest.mark.parametrize("moves", [False, True])
+async def test_a_redis_at_its_memory_limit_still_commits_and_dumps(stores: Lane, *, moves: bool) -> None:
     await stores.redis.command("LPUSH", QUEUE, "x" * 1000)
+    write = BucketWrite(DAY, None, BucketState(1, {"visa": Cell(5, 1)}))
+    commit = Commit(1, 1, 1000, [], [write], [], contributions=[], moves_elements=moves)
     await stores.redis.command("CONFIG", "SET", "maxmemory", 1)
     try:
         with pytest.raises(RedisUnavailableError, match="cannot write"):
             await stores.redis.command("SET", "k", "v")
-        await stores.commit(1, trim=1)
+        assert await stores.commits.commit(stores.token, commit) == []
+        snapshot = await stores.snapshot()
+        assert await stores.dumps.contributions(snapshot.waiting) == ([b"x" * 1000] if moves else [])
+        await stores.dumps.settle(stores.token, snapshot)
     finally:
         await stores.redis.command("CONFIG", "SET", "maxmemory", 0)
+    assert await stores.queue.length() == await stores.redis.command("LLEN", redis_keys.CONTRIBUTIONS) == 0
+    assert await stores.dumps.waiting_bytes() == (0, 0)
     assert await stores.held() == BucketState(1, {"visa": Cell(5, 1)})
 
 

@@ -1,7 +1,10 @@
 """Who shares an answer with whom, and what becomes of those who wait for one."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import BusyError, RecoveringError, StoreUnavailableError
 from support.pipeline import Parts, lane
 from support.rows import some_rows, write
+from support.service import embedded_server
 
 
 class Maker:
@@ -123,6 +127,19 @@ async def test_a_wait_ends(parts: Parts) -> None:
     assert await answers.answer("q", maker, keep=False) == b"5"
 
 
+async def test_a_wait_for_redis_ends(parts: Parts, tmp_path: Path) -> None:
+    answers, maker = answers_of(parts, seconds=0.3), Maker()
+    server = embedded_server(tmp_path / "data")
+    assert server is not None
+    os.kill(server, signal.SIGSTOP)
+    try:
+        with pytest.raises(BusyError, match=r"^the answer was not ready within 0\.3 s: Redis is slow$"):
+            await answers.answer("q", maker)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert maker.made == 0
+
+
 async def test_all_who_share_learn_of_a_failure_and_the_next_asks_anew(parts: Parts) -> None:
     async def fail() -> bytes:
         raise StoreUnavailableError("away")
@@ -149,3 +166,39 @@ async def test_close_gives_up_what_is_in_the_making(parts: Parts) -> None:
     await answers.close()
     with pytest.raises(asyncio.CancelledError):
         await asked
+
+
+async def test_close_ends_an_answer_that_swallows_a_cancellation(parts: Parts) -> None:
+    """`asyncio.wait_for` of Python 3.11 does that at times."""
+    begun = asyncio.Event()
+
+    async def stubborn() -> bytes:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+        return b""
+
+    answers = answers_of(parts)
+    asked = asyncio.create_task(answers.answer("q", stubborn))
+    async with asyncio.timeout(10):
+        await begun.wait()
+        await answers.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+
+
+async def test_close_ends_the_questions_to_redis(parts: Parts, tmp_path: Path) -> None:
+    answers = answers_of(parts)
+    server = embedded_server(tmp_path / "data")
+    assert server is not None
+    os.kill(server, signal.SIGSTOP)
+    try:
+        asked = [asyncio.create_task(answers.answer("q", Maker())) for _ in range(2)]
+        await settle()
+        async with asyncio.timeout(2):
+            await answers.close()
+            found = await asyncio.gather(*asked, return_exceptions=True)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert [type(error) for error in found] == [asyncio.CancelledError] * 2

@@ -66,9 +66,12 @@ _TIMESTAMP = st.one_of(
     ),
     _NASTY,
 )
-_TYPE = st.sampled_from(["deposit", "withdrawal", "Deposit", "deposits", "xxthdrawal", "withdraw", ""])
+_TYPE = st.sampled_from(
+    ["deposit", "withdrawal", "Deposit", "deposits", " WITHDRAWALS", "deposit ", "xxthdrawal", "withdraw", ""]
+)
 _METHOD = st.one_of(
     st.sampled_from(["visa", "apple_pay", "paypal", "x" * 16, "x" * 17, "x" * 64, "x" * 65, "現金", "a b", "a.b"]),
+    st.sampled_from([" visa", "visa ", " 現金 ", "  ", f" {'x' * 64} "]),
     st.text("abc_-+& é", max_size=30),
     _NASTY,
 )
@@ -78,7 +81,8 @@ _AMOUNT = st.one_of(
     st.integers(0, 10**13).map(str),
     st.sampled_from(
         ["0", "0.00", "1.", ".5", "1.123456789", "9999999999.99", "10000000000.00", "999999999999.99999999",
-         "-1", "+1", "1.2.3", "1,5", "00001.5", "1e2", "0x1", "٣", "1 ", "12345678", "123456789.1"]
+         "-1", "+1", "+.5", "++1", "+", ".", " 1.00",
+         "1.2.3", "1,5", "00001.5", "1e2", "0x1", "٣", "1 ", "12345678", "123456789.1"]
     ),
     _NASTY,
 )  # fmt: skip

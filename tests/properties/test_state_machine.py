@@ -110,6 +110,11 @@ class Daybook(RuleBasedStateMachine):
         self.remember()
 
     @rule()
+    def dump_without_settling(self) -> None:
+        self.runner.run(self.parts.dump_without_settling())
+        self.archived = list(self.applied)
+
+    @rule()
     def take_over(self) -> None:
         async def go() -> None:
             await self.lane_stack.aclose()
@@ -134,6 +139,10 @@ class Daybook(RuleBasedStateMachine):
             assert source.read.rows == source.applied.rows + source.waiting
             expected += self.files[int(Path(source.path).stem)][: source.applied.rows]
         assert self.runner.run(self.parts.totals()) == totals(expected)
+
+    @invariant()
+    def contributions_are_the_ledgers_and_the_totals(self) -> None:
+        self.runner.run(self.parts.effects())
 
     @invariant()
     def restatements_lead_to_the_totals(self) -> None:

@@ -17,14 +17,17 @@ REQUEUE = _around(_AFTER_A_LOSS)
 """The same of the scripts that run when batches left the queue without a commit."""
 SQLITE = (
     "sqlite.open.begun", "sqlite.open.raised", "sqlite.open.committed", "sqlite.write.begun", "sqlite.write.buckets",
-    "sqlite.write.sources", "sqlite.write.rejects", "sqlite.write.restatements", "sqlite.write.committed",
-    "sqlite.load.done",
+    "sqlite.write.sources", "sqlite.write.rejects", "sqlite.write.restatements",
+    "sqlite.write.contributions", "sqlite.write.committed", "sqlite.load.done",
 )  # fmt: skip
 MONGO = (
     "mongo.open.begun", "mongo.open.prepared", "mongo.open.raised", "mongo.open.redone", "mongo.open.swept",
     "mongo.write.begun", "mongo.write.redo", "mongo.write.accepted", "mongo.apply.buckets", "mongo.apply.sources",
-    "mongo.apply.rejects", "mongo.apply.restatements", "mongo.finish.fence", "mongo.finish.swept", "mongo.load.done",
+    "mongo.apply.rejects", "mongo.apply.restatements", "mongo.apply.contributions", "mongo.finish.fence",
+    "mongo.finish.swept", "mongo.load.done",
 )  # fmt: skip
 FILES = ("file.identified", "file.opened", "file.header", "file.block", "file.summed", "file.encoded", "file.end")
+REVERSAL = ("reversal.marked", "reversal.read", "reversal.queued", "replacement.read")
+"""The points in the reversal of a source; the last one only where a file takes its place."""
 SERVER = ("server.spawned", "server.recorded")
 """The points in the start of the embedded server."""

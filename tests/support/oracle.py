@@ -68,7 +68,8 @@ def _add(truth: Truth, line: bytes) -> str:
         return "UTF-8"
     if len(fields) != len(COLUMNS):
         return "fields"
-    timestamp, kind, method, amount, _ = fields
+    timestamp, kind, method, amount, _ = (each.strip(" ") for each in fields)
+    kind = re.sub("^(deposit|withdrawal)s?$", r"\1", kind.lower())
     try:
         day = datetime.fromisoformat(timestamp).date().isoformat()
     except ValueError:
@@ -77,7 +78,7 @@ def _add(truth: Truth, line: bytes) -> str:
         return "type"
     if re.fullmatch(r"[\w +&-]{1,64}", method) is None:
         return "payment method"
-    if re.fullmatch(r"[0-9]+(\.[0-9]{1,8})?", amount) is None or not 0 < Decimal(amount) < 10**12:
+    if re.fullmatch(r"\+?([0-9]+(\.[0-9]{1,8})?|\.[0-9]{1,8})", amount) is None or not 0 < Decimal(amount) < 10**12:
         return "amount"
     truth.add(day, TYPES[kind], method, Decimal(amount))
     return ""

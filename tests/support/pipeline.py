@@ -4,23 +4,27 @@ import asyncio
 import csv
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from daybook.books.contributions import Effect, effect_of, effects_of
 from daybook.books.totals import read_totals
 from daybook.clock import utc_now
 from daybook.domain.money import to_decimal
 from daybook.importing.context import ImportContext, ImportOptions, Step
 from daybook.importing.correcting import Correcting
 from daybook.importing.importer import Importer
+from daybook.importing.reverting import Reverter
 from daybook.importing.summing_pool import SummingPool
 from daybook.lane.aggregator import Aggregator
 from daybook.lane.dumper import Dumper, Retention
 from daybook.lane.recovery import recover
 from daybook.runtime.stop import StopToken
+from daybook.sources.columns.cells import CellColumns
+from daybook.sources.profiles import Profiles
 from daybook.sources.row_sums import Limits
 from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection
@@ -44,19 +48,21 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.redis, self.queue, self.archive = self.stores.redis, self.stores.queue, self.stores.archive
+        self.reverter = Reverter(self.stores, effect_of)
         self.hot, self.dumps, self.sources = self.stores.hot, self.stores.dumps, self.stores.sources
 
-    def importer(self, path: Path, *, buckets: int | None = None) -> Importer:
+    def importer(self, path: Path, *, buckets: int | None = None, profiles: Profiles | None = None) -> Importer:
         """Make an importer for a file. No batch touches more than `buckets` buckets."""
-        self.importers.append(Importer(path, self.context(buckets)))
+        self.importers.append(Importer(path, self.context(buckets, profiles)))
         return self.importers[-1]
 
-    def context(self, buckets: int | None = None) -> ImportContext:
+    def context(self, buckets: int | None = None, profiles: Profiles | None = None) -> ImportContext:
         options = ImportOptions(
             replay_speed=0,
             limits=Limits(buckets or self.max_buckets // 2, rejects=5),
             lease_seconds=60,
             alone=True,
+            profiles=profiles or Profiles(),
         )
         return ImportContext(
             self.stores,
@@ -76,6 +82,29 @@ class Parts:
         while await self.aggregator.aggregate_once():
             pass
 
+    async def dump_without_settling(self) -> None:
+        """Dump as a dumper that is killed between its write to the archive and the settling."""
+
+        async def killed(*_: object) -> None:
+            raise _KilledError
+
+        self.dumps.settle = killed  # type: ignore[assignment,method-assign]
+        with suppress(_KilledError):
+            await self.dumper.dump_once()
+        del self.dumps.settle
+
+    async def effects(self) -> dict[str, Effect]:
+        """Return what each source added: it must agree with the ledger, and be the totals when taken together."""
+        found = await effects_of(self.stores)
+        together: Totals = defaultdict(Decimal)
+        for effect in found.values():
+            assert effect.complete
+            assert effect.adds_up, (effect.account, effect.ledger)
+            for cell, amount in amounts_of(effect.cells).items():
+                together[cell] += amount
+        assert dict(together) == await self.totals()
+        return found
+
     async def totals(self) -> Totals:
         days = await read_totals(self.stores, date.min, date.max)
         return {
@@ -84,6 +113,18 @@ class Parts:
             for kind, cells in types.items()
             for method, cell in cells.items()
         }
+
+
+class _KilledError(Exception):
+    pass
+
+
+def amounts_of(cells: CellColumns) -> Totals:
+    return {
+        (bucket.day, bucket.type, method): to_decimal(cell.units)
+        for bucket, held in cells.sums().items()
+        for method, cell in held.items()
+    }
 
 
 @asynccontextmanager
@@ -95,6 +136,7 @@ async def lane(
     max_methods: int = 1000,
     age: timedelta = timedelta(days=7),
     queue: str = QUEUE,
+    keep_contributions: bool = True,
     clock: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Parts]:
     """Take the lane on a server, recover, and yield the parts. The next call takes the lane over."""
@@ -116,6 +158,7 @@ async def lane(
             token=lease.token,
             max_buckets=max_buckets,
             max_methods=max_methods,
+            keep_contributions=keep_contributions,
             clock=clock,
         )
         yield Parts(

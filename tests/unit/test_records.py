@@ -5,12 +5,17 @@ import hashlib
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from daybook.domain.bucket import Bucket, Cell
+from daybook.domain.transaction import Transaction
 from daybook.errors import SourceError
 from daybook.sources.pacing import paced
+from daybook.sources.queue_json import judge_line, sum_json_lines
 from daybook.sources.reader import MAX_LINE_BYTES, Block, BlockReader
-from daybook.sources.records import parse_row, read_header, records
+from daybook.sources.records import Layout, parse_row, read_header, records
+from daybook.sources.row_sums import sum_rows
 
 HEADER = b"timestamp,type,payment_method,amount,sleep_ms\n"
 ROW = b"2026-01-01T00:00:00,deposit,visa,1.00,5\n"
@@ -198,3 +203,82 @@ def test_a_block_of_very_short_lines_is_cut(tmp_path: Path) -> None:
     found, digest = _all_blocks(tmp_path / "f.csv", len(HEADER))
     assert [block.size for block in found] == [1 << 18, 1 << 18, 600_000 - (1 << 19)]
     assert digest == hashlib.sha256(HEADER + b"\n" * 600_000).hexdigest()
+
+
+def row_of(timestamp: str, kind: str, method: str, amount: str) -> Transaction:
+    return parse_row([timestamp, kind, method, amount], Layout(4, 0, 1, 2, 3, None))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (" 2026-01-01", "deposit", "visa", "0.5"),
+        ("2026-01-01  ", " deposit ", "  visa ", " 0.5 "),
+        ("2026-01-01", "Deposit", "visa", "0.5"),
+        ("2026-01-01", "DEPOSITS", "visa", "0.5"),
+        ("2026-01-01", "deposits", "visa", "+0.5"),
+        ("2026-01-01", "deposit", "visa", ".5"),
+        ("2026-01-01", "deposit", "visa", "+.50000000"),
+    ],
+)
+def test_a_file_may_say_the_same_in_other_plain_words(fields: tuple[str, str, str, str]) -> None:
+    assert row_of(*fields)[:4] == ("2026-01-01", "deposit", "visa", 50_000_000)
+    assert row_of(fields[0], " WithDrawals", *fields[2:]).type == "withdrawal"
+
+
+@pytest.mark.parametrize(
+    "amount", ["++1", "+-1", "+", "+ 1", ".", "+.", "1.", "1 000", "1,000.00", "1.000,00", "€1", "1 EUR"]
+)
+def test_an_amount_that_has_to_be_told_is_rejected(amount: str) -> None:
+    with pytest.raises(ValueError, match="amount"):
+        row_of("2026-01-01", "deposit", "visa", amount)
+
+
+@pytest.mark.parametrize(
+    "timestamp", ["01.02.2026", "01/02/2026", "1767225600", "1767225600000", "2026/01/01", "2026 01 01"]
+)
+def test_another_order_of_dates_and_epochs_are_rejected(timestamp: str) -> None:
+    with pytest.raises(ValueError, match="ISO 8601"):
+        row_of(timestamp, "deposit", "visa", "1")
+
+
+@pytest.mark.parametrize("kind", ["deposit.", "depositss", "de posit", "s", "", "d", "ＤＥＰＯＳＩＴ", "refund"])
+def test_other_types_are_rejected(kind: str) -> None:
+    with pytest.raises(ValueError, match="neither deposit nor withdrawal"):
+        row_of("2026-01-01", kind, "visa", "1")
+
+
+@pytest.mark.parametrize("space", ["\t", "\xa0", "\u2003"])
+def test_only_spaces_are_left_out(space: str) -> None:
+    for place in range(4):
+        fields = ["2026-01-01", "deposit", "visa", "1"]
+        fields[place] += space
+        with pytest.raises(ValueError, match=r"timestamp|type|payment method|amount"):
+            row_of(*fields)
+
+
+def test_spaces_around_a_method_make_no_method_of_its_own() -> None:
+    rows = b"2026-01-01T00:00:00,deposit,%s,1.00,0\n"
+    block = b"".join(rows % method for method in (b"visa", b" visa", b"visa  ", b" ", b'" visa"'))
+    found = sum_rows(block, Layout(5, 0, 1, 2, 3, 4), "s")
+    assert found.cells.sums() == {Bucket("2026-01-01", "deposits"): {"visa": Cell(4 * 10**8, 4)}}
+    assert [(reject.line, reject.reason) for reject in found.rejects] == [(4, "payment method is empty")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Type": "Deposit"},
+        {"Type": "deposits"},
+        {"Type": " deposit"},
+        {"Amount": "+1"},
+        {"Amount": ".5"},
+        {"Amount": " 1"},
+        {"Timestamp": "2026-01-01 "},
+    ],
+)
+def test_json_is_taken_by_the_letter(fields: dict[str, str]) -> None:
+    item = {"Timestamp": "2026-01-01", "Type": "deposit", "PaymentMethod": "visa", "Amount": "1"}
+    assert judge_line(msgspec.json.encode(item))[:4] == ("2026-01-01", "deposit", "visa", 10**8)
+    assert isinstance(judge_line(msgspec.json.encode(item | fields)), str)
+    assert sum_json_lines([msgspec.json.encode(item | fields)]).rejected

@@ -1,4 +1,4 @@
-"""`GET /v1/aggregates` and `/v1/restatements`."""
+"""`GET /v1/aggregates`, `/v1/aggregates/contributions` and `/v1/restatements`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,14 @@ from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import (
     AggregatesAnswer,
     BucketOrigin,
+    ContributionsAnswer,
     DayOrigin,
     Detail,
     RestatementsAnswer,
     RestatementState,
 )
 from daybook.api.stats import Day
+from daybook.books.contributions import answer_by_source
 from daybook.books.exact_json import array_of, encode, member, number, number_of, object_of
 from daybook.books.history import History
 from daybook.books.totals import by_day, cells_of, read_parts
@@ -31,6 +33,7 @@ from daybook.stores.stores import Stores
 router = APIRouter(prefix="/v1")
 
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Detail}}
+_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Detail}}
 _BAD_RANGE: dict[int | str, dict[str, Any]] = {400: {"model": Detail}}
 
 
@@ -122,6 +125,30 @@ def _origin(held: HeldBucket | None) -> BucketOrigin | None:
         version=held.state.version,
         as_of=datetime.fromisoformat(held.since) if held.since else None,
     )
+
+
+@router.get(
+    "/aggregates/contributions",
+    tags=["stats"],
+    response_model=ContributionsAnswer,
+    responses=_BAD_RANGE | _UNKNOWN | _UNAVAILABLE,
+    summary="Totals with numbers of transactions, by the source that added them",
+)
+async def contributions(
+    services: ServicesDependency,
+    from_date: Day,
+    to_date: Day,
+    *,
+    source: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """Return what each source, or one, added to the totals of a range of days, both ends included.
+
+    `sources` names the sources in `data`, and all whose contributions are incomplete: rows of those were applied while
+    `KeepContributions` was off, and may be missing in `data`.
+    """
+    services.check_recovered()
+    make = partial(answer_by_source, services.stores, from_date, to_date, source)
+    return JsonBytes(await services.answers.answer(("contributions", from_date, to_date, source), make))
 
 
 @router.get(

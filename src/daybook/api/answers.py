@@ -1,9 +1,8 @@
-"""Answers that FastAPI does not make by itself: exact amounts and errors."""
+"""Answers that FastAPI does not make by itself: JSON bytes and errors."""
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
 
-import msgspec
 from fastapi import Response
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -28,9 +27,13 @@ class JsonBytes(Response):
             await asyncio.sleep(0)  # many large answers at once would hold the event loop
 
 
-def json_answer(value: Any) -> Response:
-    """Return plain values and pydantic models as JSON with exact numbers (`books/exact_json.py`)."""
-    return Response(msgspec.json.encode(value, enc_hook=dict), media_type="application/json")
+def valid_texts(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return names and texts as valid UTF-8; each byte of a path that is none becomes a question mark."""
+    return {_valid(name): _valid(text) for name, text in texts.items()}
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def error_answer(error: Exception) -> JSONResponse:

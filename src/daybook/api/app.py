@@ -9,7 +9,15 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 
 from daybook import __version__
-from daybook.api import aggregates_router, reconcile_router, rejects_router, reversal_router, service_router, stats
+from daybook.api import (
+    aggregates_router,
+    held_router,
+    reconcile_router,
+    rejects_router,
+    reversal_router,
+    service_router,
+    stats,
+)
 from daybook.api.answers import error_answer
 from daybook.api.head import HeadAsGet
 from daybook.api.services import Services
@@ -28,10 +36,18 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         yield AppState(services=services)
-        await services.answers.close()
+        await services.close()
 
     app = FastAPIOffline(title="Daybook", version=__version__, lifespan=lifespan)
-    for part in (stats, aggregates_router, reconcile_router, service_router, rejects_router, reversal_router):
+    for part in (
+        stats,
+        aggregates_router,
+        reconcile_router,
+        service_router,
+        rejects_router,
+        reversal_router,
+        held_router,
+    ):
         app.include_router(part.router)
     app.add_middleware(stats.StatsShortcut, services=services)
     app.add_middleware(HeadAsGet)

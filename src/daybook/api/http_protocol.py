@@ -1,7 +1,9 @@
 """uvicorn's HTTP protocol with bounds on what one connection may take."""
 
 import asyncio
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -25,7 +27,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """Longest time from the start of a connection, or the end of a response, to the end of the next request's headers.
     uvicorn closes a connection that sends nothing for 5 s after a response."""
     write_seconds: ClassVar[float] = 60.0
-    """Longest time in which a client takes nothing of a response."""
+    """Longest time in which a client takes nothing of a response. It is looked at this often, so one that stops between
+    two looks has up to twice the time."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -34,6 +37,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
+    # Overrides as uvicorn does: asyncio declares BaseTransport and gives a Transport.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
@@ -65,12 +69,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._write_timer = self.loop.call_later(self.write_seconds, self.transport.abort)
+        self._expect_taking(_untaken_bytes(self.transport))
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._write_timer is not None:
             self._write_timer.cancel()
+
+    def _expect_taking(self, untaken: int) -> None:
+        self._write_timer = self.loop.call_later(self.write_seconds, self._abort_unless_taken, untaken)
+
+    def _abort_unless_taken(self, before: int) -> None:
+        """Abort when the client took none of the `before` bytes, else give it as much time again."""
+        untaken = _untaken_bytes(self.transport)
+        if untaken < before:
+            self._expect_taking(untaken)
+        else:
+            self.transport.abort()
 
     def _expect_head(self) -> None:
         self._set_head_timer(self.head_seconds, self._close_unless_answering)
@@ -102,3 +117,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         for timer in (self._head_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
+
+
+def _untaken_bytes(transport: asyncio.Transport) -> int:
+    """Return the bytes that wait for the client, those in the system's buffer of megabytes included where it tells."""
+    waiting = transport.get_write_buffer_size()
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl  # noqa: PLC0415 - not on every system
+        import termios  # noqa: PLC0415 - not on every system
+
+        socket = transport.get_extra_info("socket")
+        waiting += int.from_bytes(fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return waiting

@@ -9,7 +9,14 @@ from daybook.api import schemas
 from daybook.api.answers import JsonBytes
 from daybook.api.dependencies import ServicesDependency
 from daybook.books.exact_json import array_of, encode, number, number_of
-from daybook.books.reconciliation import BucketComparison, Comparison, Reconciliation, is_balanced, reconcile
+from daybook.books.reconciliation import (
+    BucketComparison,
+    Comparison,
+    Contributions,
+    Reconciliation,
+    is_balanced,
+    reconcile,
+)
 from daybook.domain.bucket import BucketState
 from daybook.domain.source import Source
 from daybook.stores.stores import Stores
@@ -46,7 +53,7 @@ def _render(books: Reconciliation) -> bytes:
         buckets=[],
         archived_buckets=books.archived_buckets,
     )
-    sources = array_of(encode(_account(source)) for source in books.sources)
+    sources = array_of(encode(_account(source, books.contributions[source.id])) for source in books.sources)
     buckets = array_of(encode(_bucket(comparison)) for comparison in books.buckets)
     return encode(dict(answer) | {"sources": sources, "buckets": buckets})
 
@@ -67,7 +74,7 @@ def _transactions(comparison: Comparison) -> schemas.Comparison:
     )
 
 
-def _account(source: Source) -> schemas.SourceAccount:
+def _account(source: Source, contributions: Contributions) -> schemas.SourceAccount:
     return schemas.SourceAccount(
         source=source.id,
         path=source.shown_path,
@@ -77,6 +84,7 @@ def _account(source: Source) -> schemas.SourceAccount:
         waiting=source.waiting,
         balanced=is_balanced(source),
         control_totals=schemas.ControlTotals(**source.control_totals),
+        contributions=contributions,
     )
 
 

@@ -1,15 +1,20 @@
 """`GET /v1/imports/{source}/rejects`."""
 
+import asyncio
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from daybook.api.answers import json_answer
+from daybook.api.answers import JsonBytes
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import CorrectedBy, Detail, RejectsAnswer, RejectState
+from daybook.books.exact_json import array_of, encode
 from daybook.books.rejects import JudgedReject, Rejects
+from daybook.domain.source import Source
 
 router = APIRouter(prefix="/v1", tags=["imports"])
 
@@ -51,21 +56,26 @@ async def rejects(
     """
     services.check_recovered()
     rejected = Rejects(services.stores)
-    found = await rejected.source(source)
     if format is RejectsFormat.CSV:
+        found = await rejected.source(source)
         headers = {"Content-Disposition": f'attachment; filename="rejects-{found.id}.csv"'}
-        return StreamingResponse(
-            rejected.csv(found, spreadsheet_safe=spreadsheet_safe), media_type="text/csv", headers=headers
-        )
+        parts = ("".join(lines) async for lines in rejected.csv_pages(found, spreadsheet_safe=spreadsheet_safe))
+        return StreamingResponse(parts, media_type="text/csv", headers=headers)
+    make = partial(_page, rejected, source, after, limit)
+    # A batch brings its rejects without a commit, so an answer is not kept.
+    return JsonBytes(await services.answers.answer(("rejects", source, after, limit), make, keep=False))
+
+
+async def _page(rejected: Rejects, source: str, after: int, limit: int) -> bytes:
+    found = await rejected.source(source)
     page = await rejected.page(source, after, limit)
-    return json_answer(
-        RejectsAnswer(
-            source=found.id,
-            path=found.shown_path,
-            rejects=[_state(each) for each in page],
-            next=page[-1].reject.line if len(page) == limit else None,
-        )
-    )
+    return await asyncio.to_thread(_render, found, page, limit)
+
+
+def _render(source: Source, page: Sequence[JudgedReject], limit: int) -> bytes:
+    rejects = array_of(encode(_state(each)) for each in page)
+    after = page[-1].reject.line if len(page) == limit else None
+    return encode({"source": source.id, "path": source.shown_path, "rejects": rejects, "next": after})
 
 
 def _state(judged: JudgedReject) -> RejectState:

@@ -47,6 +47,9 @@ class Readiness(BaseModel):
     waits: dict[str, str] = Field(
         default_factory=dict, description="The things that parts of the background work wait for, and for how long."
     )
+    held: dict[str, str] = Field(
+        default_factory=dict, description="With `?verbose`: the reason for each held file, by path."
+    )
 
 
 class ControlTotals(BaseModel):
@@ -87,11 +90,17 @@ class ImportState(BaseModel):
     rejected: int
     waiting: int
     state: str = Field(
-        description="`reading`, `applying`, `done`, `waiting` (`problem` says why), `reverting` or `reverted`."
+        description="`reading`, `applying`, `done`, `waiting` (`problem` says why), `held` or `dropped` (`held` says "
+        "why), `reverting` or `reverted`."
     )
     problem: str
+    since: str = Field(description="Moment at which it was registered; empty when unknown.")
+    held: str = Field(description="The reason why nothing is read of it until it is released; empty without one.")
     rereads: int = Field(
         description="How often another program took its batches from the queue, so that they were read again."
+    )
+    profile: dict[str, Any] | None = Field(
+        default=None, description="The import profile by which its rows are read; null for the plain form."
     )
     control_totals: ControlTotals
     replaces: str = Field(description="Source whose place it took; empty without one.")
@@ -151,6 +160,27 @@ class AggregatesAnswer(BaseModel):
     provenance: dict[str, DayOrigin] | None = Field(
         default=None, description="With `provenance=true`: the origin of each day."
     )
+
+
+class DayContributions(BaseModel):
+    """The totals of a day by payment method and source. A type without transactions is an empty object."""
+
+    deposits: dict[str, dict[str, MethodTotal]]
+    withdrawals: dict[str, dict[str, MethodTotal]]
+
+
+class ContributingSource(BaseModel):
+    """A source in an answer by source."""
+
+    path: str
+    complete: bool = Field(description="False when contributions of some of its applied rows were not kept.")
+
+
+class ContributionsAnswer(BaseModel):
+    """Days in order. Days without contributions are left out."""
+
+    data: dict[str, DayContributions]
+    sources: dict[str, ContributingSource]
 
 
 class RestatementState(BaseModel):
@@ -233,6 +263,10 @@ class SourceAccount(BaseModel):
     waiting: int
     balanced: bool
     control_totals: ControlTotals
+    contributions: str = Field(
+        description="`same`: they add up to the applied rows and control totals; `different`: they do not; "
+        "`incomplete`: `KeepContributions` was off for some of its rows."
+    )
 
 
 class Comparison(BaseModel):
@@ -246,7 +280,9 @@ class Comparison(BaseModel):
 class ReconcileAnswer(BaseModel):
     """The comparison of all sources, of Redis and of the archive."""
 
-    balanced: bool = Field(description="True when all sums agree and the archive does not contradict Redis.")
+    balanced: bool = Field(
+        description="True when all sums and complete contributions agree and the archive does not contradict Redis."
+    )
     steady: bool = Field(description="False when rows were applied meanwhile; ask again then.")
     waiting_elements: int = Field(description="Number of elements in the queue.")
     transactions: Comparison

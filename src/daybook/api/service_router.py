@@ -1,12 +1,18 @@
 """`GET /livez`, `/readyz` and `/v1/imports`."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Query, Response
 
+from daybook.api.answers import JsonBytes, valid_texts
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import Alive, ControlTotals, Detail, ImportsAnswer, ImportState, Readiness, ReversalState
-from daybook.api.services import OK
+from daybook.api.services import OK, Services
+from daybook.books.exact_json import array_of, encode
 from daybook.domain.reversal import Reversal
 from daybook.domain.source import Source
 
@@ -34,14 +40,32 @@ async def readyz(
     if problems:
         response.status_code = 503
     waits = {name: str(wait) for name, wait in services.waits().items() if wait.reason}
-    return Readiness(ready=not problems, checks=problems if verbose is None else checks, waits=waits)
+    shown, held = (problems, {}) if verbose is None else (checks, services.held())
+    return Readiness(ready=not problems, checks=valid_texts(shown), waits=valid_texts(waits), held=valid_texts(held))
 
 
-@router.get("/v1/imports", tags=["imports"], summary="Progress of every source", responses={503: {"model": Detail}})
-async def imports(services: ServicesDependency) -> ImportsAnswer:
+@router.get(
+    "/v1/imports",
+    tags=["imports"],
+    response_model=ImportsAnswer,
+    summary="Progress of every source",
+    responses={503: {"model": Detail}},
+)
+async def imports(services: ServicesDependency) -> Response:
     """Return every source with its rows, and the files that cannot be imported."""
+    # What is queued changes without a commit, so an answer is not kept.
+    return JsonBytes(await services.progress.answer("imports", partial(_imports, services), keep=False))
+
+
+async def _imports(services: Services) -> bytes:
     sources = await services.stores.sources.all()
-    return ImportsAnswer(imports=[import_state(source) for source in sources], problems=services.import_problems())
+    return await asyncio.to_thread(_render, sources, services.import_problems())
+
+
+def _render(sources: Sequence[Source], problems: Mapping[str, str]) -> bytes:
+    return encode(
+        {"imports": array_of(encode(import_state(source)) for source in sources), "problems": valid_texts(problems)}
+    )
 
 
 def import_state(source: Source) -> ImportState:
@@ -58,7 +82,10 @@ def import_state(source: Source) -> ImportState:
         waiting=source.waiting,
         state=source.state,
         problem=source.problem,
+        since=source.since,
+        held=source.held.reason if source.held else "",
         rereads=source.rereads,
+        profile=msgspec.json.decode(source.profile) if source.profile else None,
         control_totals=ControlTotals(**source.control_totals),
         replaces=source.replaces,
         reversal=_reversal(source.reverting or source.reverted),

@@ -1,12 +1,13 @@
 """The running parts that the routes use."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from daybook.api.shared_answers import SharedAnswers
 from daybook.domain.source import Source
-from daybook.errors import DaybookError, RecoveringError
+from daybook.errors import RecoveringError
+from daybook.runtime.check import SharedCheck
 from daybook.runtime.waits import Wait
 from daybook.stores.stores import Stores
 
@@ -29,10 +30,17 @@ class Services:
     """Returns the reasons why files cannot be imported, by path."""
     revert: Callable[[str, str, str], Awaitable[Source]]
     """Reverts a source: takes its id, who asks and why; returns the source, reverted or about to be."""
+    held: Callable[[], dict[str, str]] = dict
+    """Returns the reasons why sources are held, by path."""
     answers: SharedAnswers = field(init=False)
+    """The answers that need both stores to agree."""
+    progress: SharedAnswers = field(init=False)
+    """The answers that are given while the lane waits, too."""
 
     def __post_init__(self) -> None:
         self.answers = SharedAnswers(self.stores, self.waiting_for)
+        self.progress = SharedAnswers(self.stores, lambda: "")
+        self._checks = [SharedCheck(check, _CHECK_SECONDS) for check in (self._redis, self.stores.archive.check)]
 
     def check_recovered(self) -> None:
         """Raise RecoveringError while Redis and the archive may disagree."""
@@ -41,26 +49,18 @@ class Services:
 
     async def checks(self) -> dict[str, str]:
         """Return `ok` or the problem, by name: each store, and `workers` or the tasks that have a problem."""
-        redis, archive = await asyncio.gather(_check(self._redis), _check(self._archive))
-        found = {"redis": redis, self.stores.archive.name.lower(): archive}
+        names = ("redis", self.stores.archive.name.lower())
+        problems = await asyncio.gather(*(check.problem() for check in self._checks))
+        found = {name: problem or OK for name, problem in zip(names, problems, strict=True)}
         return found | (self.worker_problems() or {"workers": OK})
 
-    async def _redis(self) -> str:
-        if await self.stores.hot.state() is None:
-            return "state is not restored yet"
+    async def close(self) -> None:
+        """End the answers and the checks that are in the making."""
+        await self.answers.close()
+        await self.progress.close()
+        await asyncio.gather(*(check.close() for check in self._checks))
+
+    async def _redis(self) -> None:
+        await self.stores.hot.restored_state()
+        await self.stores.redis.check_foreign()
         await self.stores.hot.check_damaged()
-        return OK
-
-    async def _archive(self) -> str:
-        await self.stores.archive.check()
-        return OK
-
-
-async def _check(store: Callable[[], Coroutine[None, None, str]]) -> str:
-    try:
-        async with asyncio.timeout(_CHECK_SECONDS):
-            return await store()
-    except TimeoutError:
-        return "does not answer in time"
-    except DaybookError as error:
-        return str(error)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from daybook.errors import BusyError, RecoveringError
+from daybook.runtime.stop import end
 from daybook.stores.redis_state import RedisState
 from daybook.stores.stores import Stores
 
@@ -66,24 +67,24 @@ class SharedAnswers:
         leaves the answer in the making. Raises BusyError when too many answers are in the making or this one takes too
         long, RecoveringError while Redis and the archive may disagree, StoreUnavailableError, and what `make` raises.
         """
-        if keep and (kept := self._kept_of(question, await self._state())):
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        if keep and (kept := self._kept_of(question, await self._state_in_time(deadline))):
             return kept
         making = self._latest.get(question)
         if making is None or making.begun:
-            making = self._start(question, make, making, keep=keep)
+            making = self._start(question, make, making, deadline, keep=keep)
         return await asyncio.shield(making.task)
 
     async def close(self) -> None:
-        """Cancel all answers in the making."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End all answers in the making, and the questions to Redis."""
+        asking = [task for task in (self._asking, self._next) if task is not None]
+        await end([*self._tasks, *asking])
 
-    def _start(self, question: Hashable, make: Make, before: _Making | None, *, keep: bool) -> _Making:
+    def _start(self, question: Hashable, make: Make, before: _Making | None, deadline: float, *, keep: bool) -> _Making:
         if len(self._tasks) >= self._most:
             raise BusyError(f"{self._most} other answers are in the making: ask again later")
         making = self._latest[question] = _Making()
-        making.task = asyncio.create_task(self._make(question, make, making, before, keep=keep))
+        making.task = asyncio.create_task(self._make(question, make, making, before, deadline, keep=keep))
         self._tasks.add(making.task)
         making.task.add_done_callback(self._end)
         return making
@@ -94,10 +95,10 @@ class SharedAnswers:
             task.exception()  # asyncio would log it as never retrieved when no caller is left
 
     async def _make(
-        self, question: Hashable, make: Make, making: _Making, before: _Making | None, *, keep: bool
+        self, question: Hashable, make: Make, making: _Making, before: _Making | None, deadline: float, *, keep: bool
     ) -> bytes:
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout_at(deadline):
                 if before is not None:
                     await asyncio.wait([before.task])
                 async with self._places:
@@ -113,14 +114,24 @@ class SharedAnswers:
             reason = (
                 "it is large or the stores are slow" if making.begun else f"{_MAKING_AT_ONCE} others are made at a time"
             )
-            raise BusyError(f"the answer was not ready within {self._seconds:g} s: {reason}") from None
+            raise self._late(reason) from None
         finally:
             if self._latest.get(question) is making:
                 del self._latest[question]
 
+    def _late(self, reason: str) -> BusyError:
+        return BusyError(f"the answer was not ready within {self._seconds:g} s: {reason}")
+
     def _kept_of(self, question: Hashable, state: RedisState) -> bytes | None:
         kept = self._kept.get(question)
         return kept.answer if kept and kept.state == state and time.monotonic() < kept.until else None
+
+    async def _state_in_time(self, deadline: float) -> RedisState:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._state()
+        except TimeoutError:
+            raise self._late("Redis is slow") from None
 
     async def _state(self) -> RedisState:
         """Return Redis' state, asked after this call. All calls before Redis is asked share its answer."""

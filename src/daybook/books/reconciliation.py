@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from daybook.books.contributed_months import NOTHING, accounts_by_source, ledger_of
 from daybook.domain.bucket import FIRST_DAY, LAST_DAY, TYPES, Bucket, BucketState, HeldBucket
 from daybook.domain.money import parse_total
 from daybook.domain.source import Source
+from daybook.sources.contributions import Account
 from daybook.stores.consistent_read import consistent_read
 from daybook.stores.steady import read_steadily
 from daybook.stores.stores import Stores
@@ -23,6 +25,15 @@ class Standing(StrEnum):
     """Redis is newer; the next dump writes the bucket to the archive."""
     DIFFERENT = "different"
     """The archive contradicts Redis."""
+
+
+class Contributions(StrEnum):
+    """The relation of a source's contributions to its ledger."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+    INCOMPLETE = "incomplete"
+    """Contributions of some of its applied rows were not kept."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,8 @@ class Reconciliation:
     waiting_elements: int
     """Number of elements in the queue."""
     sources: Sequence[Source]
+    contributions: Mapping[str, Contributions]
+    """By source."""
     transactions: Comparison
     amounts: dict[str, Comparison]
     """The comparison of units by type, `deposits` and `withdrawals`."""
@@ -74,10 +87,14 @@ class Reconciliation:
 
     @property
     def balanced(self) -> bool:
-        """True when all sums are equal, every source is balanced, and the archive contradicts no bucket of Redis."""
+        """True when all sums are equal and nothing contradicts.
+
+        Every source is balanced, its contributions are not different, and the archive contradicts no bucket of Redis.
+        """
         return (
             all(each.balanced for each in (self.transactions, *self.amounts.values()))
             and all(map(is_balanced, self.sources))
+            and Contributions.DIFFERENT not in self.contributions.values()
             and all(each.standing is not Standing.DIFFERENT for each in self.buckets)
         )
 
@@ -113,15 +130,16 @@ async def reconcile(stores: Stores) -> Reconciliation:
     Reads again, at most 3 times in all, when rows were applied meanwhile. Raises StoreUnavailableError.
     """
 
-    async def read() -> tuple[list[Source], _Buckets]:
-        return await stores.sources.all(), await _read_buckets(stores)
+    async def read() -> tuple[list[Source], _Buckets, dict[str, Account]]:
+        return await stores.sources.all(), await _read_buckets(stores), await accounts_by_source(stores)
 
     reading = await read_steadily(stores.hot.restored_state, read, tries=_TRIES)
-    sources, buckets = reading.value
+    sources, buckets, accounts = reading.value
     return Reconciliation(
         steady=reading.steady,
         waiting_elements=await stores.queue.length(),
         sources=sources,
+        contributions={source.id: _contributions(source, accounts.get(source.id, NOTHING)) for source in sources},
         transactions=Comparison(sum(source.applied_rows for source in sources), buckets.transactions),
         amounts={
             kind: Comparison(sum(parse_total(source.control_totals[kind]) for source in sources), buckets.units[kind])
@@ -130,6 +148,12 @@ async def reconcile(stores: Stores) -> Reconciliation:
         buckets=buckets.comparisons,
         archived_buckets=buckets.archived,
     )
+
+
+def _contributions(source: Source, account: Account) -> Contributions:
+    if not source.has_contributions:
+        return Contributions.INCOMPLETE
+    return Contributions.SAME if account == ledger_of(source) else Contributions.DIFFERENT
 
 
 async def _read_buckets(stores: Stores) -> _Buckets:

@@ -21,6 +21,7 @@ from daybook.domain.reject import (
     unprotected,
 )
 from daybook.domain.source import QUEUE_SOURCE, Source
+from daybook.sources.profile import Profile
 
 _QUEUE_COLUMNS = {"timestamp": "Timestamp", "type": "Type", "payment_method": "PaymentMethod", "amount": "Amount"}
 _REASON, _RAW = "rejected_reason", "rejected_raw"
@@ -38,6 +39,8 @@ class RejectColumns(NamedTuple):
     """Names of the source's own columns."""
     spreadsheet_safe: bool = False
     """Cells that a spreadsheet may compute begin with an apostrophe, and each row says so."""
+    delimiter: str = ","
+    """The delimiter in the texts of the rows."""
 
     @property
     def header(self) -> list[str]:
@@ -91,7 +94,7 @@ class RejectColumns(NamedTuple):
         if self.source == QUEUE_SOURCE:
             return _fields_of_json(raw)
         try:
-            rows = list(csv.reader(io.StringIO(raw, newline=""), strict=True))
+            rows = list(csv.reader(io.StringIO(raw, newline=""), strict=True, delimiter=self.delimiter))
         except csv.Error:
             return []
         return rows[0] if len(rows) == 1 else []  # a bare CR ends a row for csv.reader, but not in a file
@@ -100,7 +103,7 @@ class RejectColumns(NamedTuple):
 def columns_of(source: Source, *, spreadsheet_safe: bool = False) -> RejectColumns:
     """Return the columns of a source's rejects: those of its header, or of a transaction for the source `queue`."""
     names = list(_QUEUE_COLUMNS) if source.id == QUEUE_SOURCE else source.columns
-    return RejectColumns(source.id, names, spreadsheet_safe)
+    return RejectColumns(source.id, names, spreadsheet_safe, Profile.from_json(source.profile).delimiter)
 
 
 def csv_line(fields: list[str], *, quote_all: bool = False) -> str:

@@ -1,6 +1,7 @@
 """The rejects of a source, and their corrections."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 from daybook.books.reject_csv import RejectColumns, columns_of
@@ -66,14 +67,18 @@ class Rejects:
 
     async def csv(self, source: Source, *, spreadsheet_safe: bool = False) -> AsyncIterator[str]:
         """Yield lines of CSV: the header, then each reject without a correction."""
+        async for lines in self.csv_pages(source, spreadsheet_safe=spreadsheet_safe):
+            for line in lines:
+                yield line
+
+    async def csv_pages(self, source: Source, *, spreadsheet_safe: bool = False) -> AsyncIterator[list[str]]:
+        """Yield the lines of `csv`, some hundred at once."""
         columns = columns_of(source, spreadsheet_safe=spreadsheet_safe)
-        yield columns.header_line()
+        yield [columns.header_line()]
         async for page in self.pages(source.id):
             rejects = [each.reject for each in page if each.correction is None]
             open_rows = await self._open_rows(source, columns, rejects)
-            for reject in rejects:
-                if reject.line in open_rows:
-                    yield columns.line(reject, open_rows[reject.line])
+            yield await asyncio.to_thread(_csv_lines, columns, rejects, open_rows)
 
     async def _open_rows(
         self, source: Source, columns: RejectColumns, rejects: Sequence[Reject]
@@ -92,3 +97,7 @@ class Rejects:
             lines = [row.line for row in originals.values() if row.source == named]
             corrected |= {RejectedRow(named, line) for line in await self._standing(named, lines)}
         return {line: row for line, row in originals.items() if row not in corrected}
+
+
+def _csv_lines(columns: RejectColumns, rejects: Sequence[Reject], open_rows: Mapping[int, RejectedRow]) -> list[str]:
+    return [columns.line(reject, open_rows[reject.line]) for reject in rejects if reject.line in open_rows]

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from daybook.books.contributed_months import NOTHING, accounts_by_source, ledger_of
 from daybook.domain.bucket import FIRST_DAY, LAST_DAY, TYPES, Bucket, BucketState, Cell, Cells, Sums, add_cells
 from daybook.domain.money import format_units, parse_total
 from daybook.domain.source import Source
 from daybook.errors import StoreUnavailableError
+from daybook.sources.contributions import Account
 from daybook.sources.recount import Recount
 from daybook.stores.steady import read_steadily
 from daybook.stores.stores import Stores
@@ -36,6 +38,8 @@ class Accounts(NamedTuple):
     archived_sources: Mapping[str, Source]
     hot: Mapping[Bucket, BucketState]
     archived: Mapping[Bucket, BucketState]
+    contributions: Mapping[str, Account]
+    """The sums of the contributions, by source."""
 
 
 async def read_accounts(stores: Stores) -> Accounts:
@@ -48,7 +52,7 @@ async def read_accounts(stores: Stores) -> Accounts:
         sources, hot = await all_sources(stores), await _resident(stores)
         buckets = {bucket: held.state async for bucket, held in stores.archive.days(FIRST_DAY, LAST_DAY)}
         archived = {held.source.id: held.source for held in await stores.archive.sources()}
-        return Accounts(sources, archived, hot, buckets)
+        return Accounts(sources, archived, hot, buckets, await accounts_by_source(stores))
 
     reading = await read_steadily(stores.hot.state, read, tries=_TRIES, pause_seconds=_PAUSE_SECONDS)
     if not reading.steady:
@@ -109,6 +113,31 @@ def _account(source: Source) -> dict[str, str]:
         "applied rows": str(source.applied_rows),
         **{f"all {kind}": total for kind, total in source.control_totals.items()},
     }
+
+
+def compare_contributions(accounts: Accounts) -> Verdict:
+    """Compare the contributions of each source with its ledger, where they are complete."""
+    verdict = Verdict()
+    incomplete = 0
+    for source in accounts.sources:
+        found, ledger = accounts.contributions.get(source.id, NOTHING), ledger_of(source)
+        if not source.has_contributions:
+            incomplete += 1
+        elif found != ledger:
+            verdict.differences.append(
+                Difference(_name(source), "contributions", "", _account_text(ledger), _account_text(found))
+            )
+    if incomplete:
+        have = "source has" if incomplete == 1 else "sources have"
+        verdict.notes.append(
+            f"{incomplete} {have} incomplete contributions: KeepContributions was off when rows were applied"
+        )
+    return verdict
+
+
+def _account_text(account: Account) -> str:
+    sums = ", ".join(f"{kind} {format_units(units)}" for kind, units in account.units.items())
+    return f"{sums} ({account.transactions})"
 
 
 def compare_buckets(verified: Iterable[Recount], others: Iterable[Source], accounts: Accounts) -> Verdict:

@@ -1,4 +1,4 @@
-"""`daybook serve`, `import`, `stats`, `verify`, `rejects`, `generate`."""
+"""`daybook serve`, `import`, `inspect`, `stats`, `verify`, `rejects`, `generate`."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from daybook.cli import profile_options
 
 app = typer.Typer(
     help="Exact daily totals of payment transactions: every row counts exactly once, to the cent.",
@@ -18,7 +20,7 @@ app = typer.Typer(
 
 rejects = typer.Typer(help="Export rejected rows as CSV; import the corrected rows.", no_args_is_help=True)
 app.add_typer(rejects, name="rejects")
-sources = typer.Typer(help="Imported sources: take one back.", no_args_is_help=True)
+sources = typer.Typer(help="List the imported sources; release or drop a held one; take one back.")
 app.add_typer(sources, name="sources")
 
 
@@ -30,11 +32,21 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class Division(StrEnum):
+    """Division of printed totals."""
+
+    SOURCE = "source"
+
+
 Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
 
 
-By = Annotated[str, typer.Option(help="Who asks for it; without it the user of this machine.")]
-Why = Annotated[str, typer.Option(help="The reason, which stays with the source.")]
+Output = Annotated[Format, typer.Option("--format", help="Format of the output.")]
+SourceName = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A source's id, the beginning of one, or an imported file.")
+]
+Asker = Annotated[str, typer.Option("--by", help="Who asks for it; without it the user of this machine.")]
+Reason = Annotated[str, typer.Option(help="The reason, which stays with the source.")]
 
 
 def _print_version(*, wanted: bool) -> None:
@@ -73,11 +85,23 @@ def import_files(
         float, typer.Option(min=0, help="Speed of the pauses in sleep_ms: 1 as written, 10 ten times faster, 0 none.")
     ] = 0,
     complete: Annotated[bool, typer.Option("--complete", help="Count a last line that has no line end.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Import also what looks imported before, and files of mostly bad rows.")
+    ] = False,
     replace: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="Take this source back in the step that adds the file's rows.")
     ] = None,
-    why: Why = "",
-    by: By = "",
+    why: Reason = "",
+    by: Asker = "",
+    map_: profile_options.Map = None,
+    date_format: profile_options.DateFormat = None,
+    time_zone: profile_options.TimeZone = None,
+    type_map: profile_options.TypeMap = None,
+    delimiter: profile_options.Delimiter = None,
+    decimal: profile_options.Decimal = None,
+    thousands: profile_options.Thousands = None,
+    currency_sign: profile_options.CurrencySign = None,
+    encoding: profile_options.Encoding = None,
 ) -> None:
     """Import files and wait until all rows are applied. Each row counts once. The service may run or not."""
     import uvloop
@@ -87,14 +111,32 @@ def import_files(
 
     memory.tune()
     loaded = settings.load(replay_speed=replay_speed)
+    texts = {
+        "date-format": date_format, "time-zone": time_zone, "delimiter": delimiter, "decimal": decimal,
+        "thousands": thousands, "currency-sign": currency_sign, "encoding": encoding,
+    }  # fmt: skip
+    told = profile_options.told(map_, type_map, texts)
     if replace is not None:
         from daybook.cli import reverting
 
         if len(files) != 1:
             raise typer.BadParameter("--replace takes one FILE")
-        reverting.tell_replaced(uvloop.run(reverting.replace(loaded, replace, files[0], by, why, complete=complete)))
+        replacing = reverting.replace(loaded, replace, files[0], by, why, complete=complete, told=told)
+        reverting.tell_replaced(uvloop.run(replacing))
         return
-    raise typer.Exit(uvloop.run(import_all(loaded, files, complete=complete)))
+    raise typer.Exit(uvloop.run(import_all(loaded, files, complete=complete, anyway=anyway, told=told)))
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to look at; nothing is imported.")],
+) -> None:
+    """Say what a file's first rows are, and print the import profile (TOML) that would make them pass, for review."""
+    from daybook import settings
+    from daybook.cli.inspecting import inspect_file
+
+    for line in inspect_file(settings.load(), file):
+        typer.echo(line)
 
 
 @app.command()
@@ -102,6 +144,7 @@ def stats(
     first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, or a month or a year.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, included.")] = None,
     output: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.TABLE,
+    by: Annotated[Division | None, typer.Option("--by", help="Show what each source added to the totals.")] = None,
 ) -> None:
     """Print the totals of a range of days, else of the last month that has any. The service may run or not."""
     from daybook import settings
@@ -112,6 +155,12 @@ def stats(
         end = None if last is None else dates.parse(last).last
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    if by is Division.SOURCE:
+        from daybook.cli import reporting_by_source
+
+        found = ending.run(reporting_by_source.load(settings.load(), begin, end))
+        reporting_by_source.PRINTERS[output.value](found)
+        return
     reporting.print_report(ending.run(reporting.load_report(settings.load(), begin, end)), output.value)
 
 
@@ -167,7 +216,7 @@ def import_rejects(
 def revert_source(
     source: Annotated[str, typer.Argument(metavar="FILE|SOURCE", help="An imported file or the id of its source.")],
     why: Annotated[str, typer.Option(help="The reason, which stays with the source.")],
-    by: By = "",
+    by: Asker = "",
 ) -> None:
     """Take back all that a source counted, once, in one step. The source stays listed as reverted."""
     import uvloop
@@ -177,6 +226,46 @@ def revert_source(
 
     memory.tune()
     reverting.tell_reverted(uvloop.run(reverting.revert(settings.load(), source, by, why)))
+
+
+@sources.callback(invoke_without_command=True)
+def list_sources(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """List the imported sources; release or drop a held one; take one back. The service may run or not."""
+    if context.invoked_subcommand is not None:
+        return
+    from daybook import settings
+    from daybook.cli import ending, listing
+
+    listing.print_list(ending.run(listing.load(settings.load())), output.value)
+
+
+@sources.command("show")
+def show_source(source: SourceName, output: Output = Format.TABLE) -> None:
+    """Print all that is known of a source."""
+    from daybook import settings
+    from daybook.cli import ending, listing
+
+    listing.print_one(ending.run(listing.load_one(settings.load(), source)), output.value)
+
+
+@sources.command("release")
+def release_source(source: SourceName) -> None:
+    """Let a held or dropped source be imported."""
+    from daybook import settings
+    from daybook.books import source_list
+    from daybook.cli import ending, listing
+
+    listing.tell_changed(ending.run(listing.change(settings.load(), source, source_list.release)))
+
+
+@sources.command("drop")
+def drop_source(source: SourceName) -> None:
+    """Never read a held source. It stays listed, and its file stays where it is."""
+    from daybook import settings
+    from daybook.books import source_list
+    from daybook.cli import ending, listing
+
+    listing.tell_changed(ending.run(listing.change(settings.load(), source, source_list.drop)))
 
 
 @app.command()

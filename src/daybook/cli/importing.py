@@ -1,16 +1,18 @@
 """`daybook import`: importers for the named files, and the lane if nobody else has it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from daybook import lifespan, logs
+from daybook.cli.asking import Choice, ask
 from daybook.cli.ending import Interruption
 from daybook.cli.exits import Exit
 from daybook.cli.outcomes import OpenRejects, Outcome, open_rejects, report
 from daybook.cli.progress import ImportProgress
+from daybook.cli.reverting import replace, tell_replaced
 from daybook.cli.waiting import Doctor, Waits, opening, telling
 from daybook.domain.source import Source
 from daybook.errors import DaybookError, StoreUnavailableError
@@ -48,23 +50,50 @@ class _File:
     """
 
 
-async def import_all(settings: Settings, files: Sequence[Path], *, complete: bool) -> int:
+async def import_all(
+    settings: Settings,
+    files: Sequence[Path],
+    *,
+    complete: bool,
+    anyway: bool = False,
+    told: Mapping[str, object] | None = None,
+) -> int:
     """Import the files, wait until all their rows are applied and print the outcome; return the exit code.
+
+    A file that looks imported before, or has mostly bad rows, is held; on a terminal the user is asked what to do.
+    With `anyway` it is imported. `told` is what the options tell of the files (`sources/profile.py`).
 
     Raises SourceError when a name leads to no file, and ConfigurationError when the import must not start or go on.
     """
     paths = [path for file in files for path in locate(str(file))]
+    lifespan.profiles_of(settings, told or {})
     logs.configure(quiet=True)
     interruption, waits = Interruption(settings), Waits()
     wanted = [_File(path) for path in dict.fromkeys(paths)]
-    async with telling(waits):
-        finished = goes_on = False
-        with ImportProgress(waits, [file.path for file in wanted]) as display:
-            while not finished and not interruption.is_set():
-                turn = _Turn(settings, wanted, display, waits, complete=complete)
-                finished = await turn.run(interruption)
-                goes_on = turn.goes_on
-    code = report(_outcome(file, finished=finished, goes_on=goes_on) for file in wanted)
+    if settings.on_overlap == "auto":
+        settings = settings.model_copy(update={"on_overlap": "hold"})
+    goes_on = False
+
+    async def run(some: Sequence[_File], *, anyway: bool) -> bool:
+        nonlocal goes_on
+        finished = False
+        async with telling(waits):
+            with ImportProgress(waits, [file.path for file in some]) as display:
+                while not finished and not interruption.is_set():
+                    turn = _Turn(settings, some, display, waits, complete=complete, anyway=anyway, told=told or {})
+                    finished = await turn.run(interruption)
+                    goes_on = turn.goes_on
+        return finished
+
+    finished = await run(wanted, anyway=anyway)
+    choices = {file.path: await _choose(file, interruption) for file in wanted}
+    if again := [file for file in wanted if choices[file.path] is Choice.ANYWAY]:
+        finished &= await run(again, anyway=True)
+    replacing = [file for file in wanted if choices[file.path] is Choice.REPLACE]
+    for file in replacing:
+        await _replace(settings, file, complete=complete, told=told or {})
+    others = [file for file in wanted if file not in replacing]
+    code = report(_outcome(file, finished=finished, goes_on=goes_on) for file in others)
     return code if finished else interruption.exit_code or Exit.FAILED
 
 
@@ -73,13 +102,34 @@ def _outcome(file: _File, *, finished: bool, goes_on: bool) -> Outcome:
     return Outcome(file.path, file.source, file.problem, file.has_queued, file.rejects, interrupted, goes_on)
 
 
+async def _choose(file: _File, interruption: Interruption) -> Choice:
+    return await ask(file.path, file.source, interruption) if file.source is not None else Choice.LEAVE
+
+
+async def _replace(settings: Settings, file: _File, *, complete: bool, told: Mapping[str, object]) -> None:
+    assert file.source is not None
+    assert file.source.held is not None
+    like = file.source.held.like
+    why = "answered at the prompt"
+    tell_replaced(await replace(settings, like, file.path, "", why, complete=complete, told=told))
+
+
 class _Turn:
     """The import with one server, until all is done, the command is interrupted, or the server's owner has ended."""
 
     def __init__(
-        self, settings: Settings, files: Sequence[_File], display: ImportProgress, waits: Waits, *, complete: bool
+        self,
+        settings: Settings,
+        files: Sequence[_File],
+        display: ImportProgress,
+        waits: Waits,
+        *,
+        complete: bool,
+        anyway: bool,
+        told: Mapping[str, object],
     ) -> None:
-        self._settings, self._files, self._complete = settings, files, complete
+        self._settings, self._files, self._complete, self._anyway = settings, files, complete, anyway
+        self._told = told
         self._display, self._waits = display, waits
         self._supervisor = Supervisor(StopToken())
         self.goes_on = False
@@ -96,7 +146,9 @@ class _Turn:
                 return False
             self._waits.on("")
             context = await stack.enter_async_context(
-                lifespan.importing(self._settings, stores, complete=self._complete, again=True)
+                lifespan.importing(
+                    self._settings, stores, complete=self._complete, again=True, anyway=self._anyway, told=self._told
+                )
             )
             lane = self._start(stores, context)
             finished = await self._watch(stores, lane, interruption)
@@ -171,7 +223,7 @@ class _Turn:
     def _tell_of_another(self, file: _File) -> None:
         """Say once that another importer reads the file's source, and stand by to go on when it ends."""
         source = file.source
-        if source is None or source.read.offset >= source.size:
+        if source is None or source.held is not None or source.read.offset >= source.size:
             return
         elsewhere = source.path != str(file.path)
         if elsewhere and source.path in {str(each.path) for each in self._files}:
@@ -232,5 +284,5 @@ def _is_settled(file: _File) -> bool:
         return own.source_id is None
     if not file.is_seen:
         return False
-    read = source.read.offset >= source.size or bool(file.problem)
+    read = source.read.offset >= source.size or bool(file.problem) or source.held is not None
     return read and source.applied.offset == source.read.offset

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from daybook.books.rejects import Rejects
+from daybook.cli.asking import held_line
 from daybook.cli.exits import Exit
 from daybook.domain.reject import Reject
 from daybook.domain.source import Source
@@ -83,7 +84,9 @@ def report(outcomes: Iterable[Outcome]) -> Exit:
 def _report(outcome: Outcome) -> Exit:
     source, name = outcome.source, printable(str(outcome.path))
     problem = outcome.problem.removeprefix(f"{outcome.path}: ")
-    if outcome.interrupted:
+    if source is not None and source.held is not None:
+        problem = held_line(source)
+    elif outcome.interrupted:
         _say(f"{name}: interrupted{_place(source)}; {_next_step(outcome)}")
     elif source is not None:
         word = "imported" if outcome.has_queued or not source.read.rows else "already imported"

@@ -15,7 +15,7 @@ from daybook.errors import ConfigurationError, SourceError
 from daybook.logs import printable_lines
 from daybook.settings import Settings
 from daybook.sources.files import locate
-from daybook.sources.reader import BlockReader
+from daybook.sources.profiles import corrected_source
 from daybook.stores.stores import Stores
 
 
@@ -45,12 +45,7 @@ async def import_corrections(settings: Settings, files: Sequence[Path]) -> int:
     Raises SourceError for a file without the columns that name rejected rows.
     """
     for path in (path for file in files for path in locate(str(file))):
-        reader = BlockReader(path, complete=True)
-        try:
-            header = reader.header()
-        finally:
-            reader.close()
-        if header is None or header.layout.rejected is None:
+        if corrected_source(path) is None:
             raise SourceError(
                 f"{path}: has no columns {REJECTED_SOURCE} and {REJECTED_LINE}: "
                 "name a file that `daybook rejects export` wrote"

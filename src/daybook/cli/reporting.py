@@ -45,16 +45,19 @@ async def load_report(settings: Settings, first: date | None, last: date | None)
     async with stores_to_read(settings, "daybook stats") as stores:
         if await stores.hot.state() is None and not await stores.archive.sources():
             return Report(first, last, {}) if first and last else None
-        known = [] if first and last else await _known_days(stores)
-        for span in _spans(first, last, known):
+        for span in await spans_of(stores, first, last):
             days = await read_totals(stores, *span)
             if days or first or last:
                 return Report(*span, days, [] if days else await _known_days(stores))
         return None
 
 
+async def spans_of(stores: Stores, first: date | None, last: date | None) -> list[Span]:
+    """Return the ranges that the ends may stand for, as `load_report` says, the likeliest first."""
+    return list(_spans(first, last, [] if first and last else await _known_days(stores)))
+
+
 def _spans(first: date | None, last: date | None, known: Sequence[str]) -> Iterator[Span]:
-    """Yield the ranges to read, until one has totals."""
     if first and last:
         yield Span(first, last)
     elif first is None and last is None:

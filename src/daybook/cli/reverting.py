@@ -1,18 +1,19 @@
 """`daybook sources revert` and `daybook import --replace`."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from getpass import getuser
 from pathlib import Path
 
 from daybook import lifespan, logs
+from daybook.books.source_list import find_source
 from daybook.cli.ending import Interruption
 from daybook.cli.waiting import Waits, opening, telling
 from daybook.domain.source import Source
 from daybook.errors import StoreUnavailableError
 from daybook.importing.context import ImportContext
-from daybook.importing.reverting import Request, Reverter
+from daybook.importing.reverting import Request
 from daybook.lifespan import OpenStores
 from daybook.logs import printable
 from daybook.runtime.supervisor import Supervisor
@@ -60,37 +61,36 @@ async def revert(settings: Settings, name: str, by: str, why: str) -> Source | N
 
 
 async def _revert(stores: OpenStores, name: str, by: str, why: str) -> Source:
-    reverter = Reverter(stores)
+    reverter = lifespan.reverter(stores)
     source = await reverter.revert(Request(await _id_of(stores, name), by or getuser(), why))
     return await reverter.wait(source.id)
 
 
-async def replace(settings: Settings, name: str, file: Path, by: str, why: str, *, complete: bool) -> Source | None:
+async def replace(
+    settings: Settings, name: str, file: Path, by: str, why: str, *, complete: bool, told: Mapping[str, object]
+) -> Source | None:
     """Put a file in the place of a source, in one step, and wait until it is done; return the file's source.
 
-    Returns None after a stop signal. Raises SourceError, UnknownSourceError and ReversalError.
+    `told` is what the options tell of the file (`sources/profile.py`). Returns None after a stop signal.
+    Raises SourceError, UnknownSourceError and ReversalError.
     """
     interruption = Interruption(settings)
-    async with _working(settings, "daybook import", interruption, complete=complete) as (stores, context):
+    async with _working(settings, "daybook import", interruption, complete=complete, told=told) as (stores, context):
         return await interruption.or_stop(_replace(stores, context, name, file, by, why))
 
 
 async def _replace(
     stores: OpenStores, context: ImportContext, name: str, file: Path, by: str, why: str
 ) -> Source | None:
-    reverter, replaced = Reverter(stores), await _id_of(stores, name)
+    reverter, replaced = lifespan.reverter(stores), await _id_of(stores, name)
     source = await reverter.replace(Request(replaced, by or getuser(), why), _absolute(file), context)
     await reverter.wait(replaced)
     return await stores.sources.get(source.id)
 
 
 async def _id_of(stores: OpenStores, name: str) -> str:
-    """Return the id of the source that `name` names: its id, or the path of its file."""
-    path = str(_absolute(Path(name)))
-    for source in reversed((await stores.sources.known()).sources):
-        if name == source.id or (path == source.path and source.reverted is None):
-            return source.id
-    return name
+    """Return the id of the source that `name` names, as `daybook sources` does. Raises UnknownSourceError."""
+    return find_source(await stores.sources.all(), name).id
 
 
 def _absolute(path: Path) -> Path:
@@ -99,7 +99,12 @@ def _absolute(path: Path) -> Path:
 
 @asynccontextmanager
 async def _working(
-    settings: Settings, purpose: str, interruption: Interruption, *, complete: bool = False
+    settings: Settings,
+    purpose: str,
+    interruption: Interruption,
+    *,
+    complete: bool = False,
+    told: Mapping[str, object] | None = None,
 ) -> AsyncIterator[tuple[OpenStores, ImportContext]]:
     """Open the stores for work on sources, with the lane unless another process has it; tell what is waited for."""
     logs.configure(quiet=True)
@@ -107,7 +112,7 @@ async def _working(
     async with telling(waits), AsyncExitStack() as stack:
         waits.on(opening(settings))
         stores = await stack.enter_async_context(lifespan.open_stores(settings, purpose, share=True))
-        context = await stack.enter_async_context(lifespan.importing(settings, stores, complete=complete))
+        context = await stack.enter_async_context(lifespan.importing(settings, stores, complete=complete, told=told))
         supervisor = Supervisor(interruption)
         if stores.valkey is not None:
             supervisor.start("embedded server", lifespan.keep_running(stores.valkey))

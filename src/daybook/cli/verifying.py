@@ -13,7 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from daybook.books.rejects import Rejects
-from daybook.books.verification import Difference, Verdict, compare_buckets, compare_source, read_accounts
+from daybook.books.verification import (
+    Difference,
+    Verdict,
+    compare_buckets,
+    compare_contributions,
+    compare_source,
+    read_accounts,
+)
 from daybook.cli.progress import WaitingProgress
 from daybook.cli.reporting import print_wide
 from daybook.cli.waiting import Waits, stores_to_read
@@ -66,8 +73,9 @@ async def verify(settings: Settings, files: Sequence[Path]) -> bool:
     known = {source.id for source, _ in verified}
     others = [source for source in accounts.sources if source.id not in known and source.applied_rows]
     buckets = compare_buckets([found for _, found in verified], others, accounts)
-    verdict.differences += buckets.differences
-    verdict.notes += buckets.notes
+    for further in (buckets, compare_contributions(accounts)):
+        verdict.differences += further.differences
+        verdict.notes += further.notes
     _print(verified, verdict)
     return not verdict.differences
 
@@ -82,7 +90,8 @@ async def _recount(source: Source, recorded: Mapping[int, str], show: Callable[.
         show(completed=done)
 
     try:
-        return await asyncio.to_thread(recount, Path(source.path), source.applied.offset, recorded, on_bytes)
+        again = partial(recount, Path(source.path), source.applied.offset, recorded, on_bytes, profile=source.profile)
+        return await asyncio.to_thread(again)
     finally:
         is_wanted = False
 

@@ -10,6 +10,7 @@ from daybook import logs
 from daybook.errors import DaybookError
 from daybook.lifespan import OpenStores, open_stores
 from daybook.logs import printable
+from daybook.runtime.check import SharedCheck
 from daybook.runtime.stop import end
 from daybook.settings import Settings
 
@@ -71,7 +72,7 @@ class Doctor:
 
     def __init__(self, stores: OpenStores) -> None:
         self._stores = stores
-        self._checking: asyncio.Task[None] | None = None
+        self._archive = SharedCheck(stores.archive.check, _ANSWER_SECONDS)
 
     async def store_problem(self) -> str:
         """Return the store that does not answer, and why, as text for people; empty when both answer."""
@@ -79,29 +80,12 @@ class Doctor:
             await self._stores.probe.command("PING")
         except DaybookError as error:
             return f"Redis: {error}"
-        if problem := await self._archive_problem():
+        if problem := await self._archive.problem():
             return f"the {self._stores.archive.name} archive: {problem}"
         return ""
 
-    async def _archive_problem(self) -> str:
-        """Return why the archive does not answer; empty when it does.
-
-        A check that hangs is not cancelled: the next call waits for the same check and begins no second one.
-        """
-        if self._checking is None:
-            self._checking = asyncio.create_task(self._stores.archive.check())
-        done, _ = await asyncio.wait([self._checking], timeout=_ANSWER_SECONDS)
-        if not done:
-            return "it does not answer"
-        checked, self._checking = self._checking, None
-        error = checked.exception()
-        if error is not None and not isinstance(error, DaybookError):
-            raise error
-        return str(error or "")
-
     async def close(self) -> None:
-        if self._checking is not None:
-            await end([self._checking])
+        await self._archive.close()
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ _UNITS_PER_HUNDREDTH = 10**6
 _WIDE = Context(prec=60)
 """Has more digits than any sum. The default context would round to 28."""
 _TEXT_LIMIT = 64
+_DIGITS_AND_POINT = frozenset("0123456789.")
 
 
 def parse_amount(text: str) -> int:
@@ -35,6 +36,15 @@ def parse_amount(text: str) -> int:
         raise ValueError(f"amount has more than {DECIMALS} decimals")
     units = int(match["whole"]) * UNITS_PER_ONE + int(fraction.ljust(DECIMALS, "0"))
     return _within_bounds(units)
+
+
+def plain_amount(text: str) -> str:
+    """Return the plain form of an amount in a file: without one leading `+`, and with a 0 before a leading point.
+
+    Returns any other text unchanged.
+    """
+    bare = text[1:] if text[:1] == "+" and text[1:2] in _DIGITS_AND_POINT else text
+    return f"0{bare}" if bare.startswith(".") else bare
 
 
 def parse_number(text: str) -> int:

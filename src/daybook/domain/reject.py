@@ -65,6 +65,8 @@ def unprotected(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _COMPUTED.match(cell) else cell
 
 
-def raw_text(raw: bytes) -> str:
+def raw_text(raw: bytes, encoding: str = "utf-8") -> str:
     """Return a row as text, without its line end, cut to `RAW_LIMIT` characters."""
+    if encoding != "utf-8":
+        return raw[: 4 * (RAW_LIMIT + 2)].decode(encoding, "backslashreplace").rstrip("\r\n")[:RAW_LIMIT]
     return raw[: RAW_LIMIT + 2].rstrip(b"\r\n").decode("utf-8", "backslashreplace")[:RAW_LIMIT]

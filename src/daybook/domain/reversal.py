@@ -51,6 +51,8 @@ class RevertedCorrections(msgspec.Struct, frozen=True):
     withdrawals: int
     rejects: list[Reject]
     """A reject for each of these rows."""
+    cells: list[tuple[str, str, str, int, int]] = []
+    """Day, type, payment method, units and transactions of each cell that these rows add up to."""
 
 
 class Reverses(msgspec.Struct, frozen=True):

@@ -27,6 +27,21 @@ class Stat(NamedTuple):
     modified_ns: int
 
 
+class Held(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why nothing is read of a source until an operator releases it."""
+
+    kind: str
+    """`overlap`: most rows were imported before; `rejects`: most rows would be rejected."""
+    reason: str
+    """The same with the figures, as text for people."""
+    at: str
+    """When it was held, as `clock.moment_text`."""
+    like: str = ""
+    """Id of the source whose rows it has; empty when it is held for something else."""
+    dropped: str = ""
+    """When an operator dropped the source, which is then never read, as `clock.moment_text`; empty: not dropped."""
+
+
 class Source(msgspec.Struct, frozen=True):
     """A source, its checkpoint and its ledger."""
 
@@ -51,14 +66,24 @@ class Source(msgspec.Struct, frozen=True):
     """The refused rows among those before the ledger (`MaxMethodsPerBucket`)."""
     rereads: int = 0
     """Number of times that its batches left the queue without a commit and its rows were read again."""
+    contributed: int = 0
+    """Offset before which the contributions of all applied rows are kept, without a gap from the beginning."""
     columns: tuple[str, ...] = ()
     """Column names of the header, in lower case; empty for the source `queue`."""
+    profile: str = ""
+    """The import profile by which its rows are read, as JSON; empty for the plain form."""
     replaces: str = ""
     """Id of the source whose place it takes; its first rows count in the commit that reverts that source."""
     reverting: Reversal | None = None
     """The reversal that is under way."""
     reverted: Reversal | None = None
     """The reversal that is done: both positions are at the beginning again, and nothing more is read."""
+    since: str = ""
+    """When the source was registered, as `clock.moment_text`; empty when unknown."""
+    held: Held | None = None
+    """Why nothing is read of it; None when it is read."""
+    sketch: bytes = b""
+    """Sketch of the rows before the checkpoint (`sources/sketch.py`); after a restore also of rows to be read again."""
 
     @property
     def is_replacement_to_come(self) -> bool:
@@ -96,6 +121,11 @@ class Source(msgspec.Struct, frozen=True):
         return counted_totals(self.applied, self.refused)
 
     @property
+    def has_contributions(self) -> bool:
+        """Return whether the contributions of all its applied rows are kept (`KeepContributions`)."""
+        return self.contributed == self.applied.offset
+
+    @property
     def waiting(self) -> int:
         """Return the number of queued rows that are neither applied nor rejected yet."""
         return self.read.rows - self.read.rejected - (self.applied.rows - self.applied.rejected)
@@ -107,11 +137,17 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> str:
-        """Return `reverted`, `reverting`, `waiting` (there is a problem), `done`, `reading` or `applying`."""
+        """Return the state.
+
+        It is `reverted`, `reverting`, `held`, `dropped`, `waiting` (there is a problem), `done`, `reading` or
+        `applying`.
+        """
         if self.reverted:
             return "reverted"
         if self.reverting:
             return "reverting"
+        if self.held is not None:
+            return "dropped" if self.held.dropped else "held"
         if self.problem:
             return "waiting"
         if self.complete:

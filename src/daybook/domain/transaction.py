@@ -25,6 +25,9 @@ class TransactionType(StrEnum):
         return f"{self.value}s"
 
 
+_PLAIN_TYPES = {form: kind.value for kind in TransactionType for form in (kind.value, kind.plural)}
+
+
 class Transaction(NamedTuple):
     day: str
     """`YYYY-MM-DD` in UTC."""
@@ -32,22 +35,44 @@ class Transaction(NamedTuple):
     payment_method: str
     units: int
     """Amount in units of 10^-8."""
+    second: int = 0
+    """Second of the day in UTC, without fractions. It tells rows apart in sketches and counts nowhere."""
 
 
 def parse_day(timestamp: str) -> str:
-    """Return the UTC day (`YYYY-MM-DD`) of an ISO 8601 timestamp. A timestamp without an offset is in UTC.
+    """Return the UTC day (`YYYY-MM-DD`) of an ISO 8601 timestamp. Raises what `parse_moment` raises."""
+    return parse_moment(timestamp).date().isoformat()
+
+
+def second_of(moment: datetime) -> int:
+    """Return the second of the day, without its fraction."""
+    return moment.hour * 3600 + moment.minute * 60 + moment.second
+
+
+def parse_moment(timestamp: str) -> datetime:
+    """Return the moment of an ISO 8601 timestamp in UTC. A timestamp without an offset is in UTC.
 
     Raises ValueError with the reason for any other text and for a date that does not exist.
     """
+    return in_utc(parse_local(timestamp))
+
+
+def parse_local(timestamp: str) -> datetime:
+    """Return an ISO 8601 timestamp as it is written, with its offset if it has one. Raises as `parse_moment` does."""
     if _ISO_8601.fullmatch(timestamp) is None:
         raise ValueError("timestamp is not ISO 8601")
     try:
-        moment = datetime.fromisoformat(timestamp)
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return datetime.fromisoformat(timestamp)
+    except ValueError as error:
         raise ValueError("timestamp is not a date that exists") from error
-    return moment.date().isoformat()
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC; one without an offset is there already. Raises ValueError outside the years 1 to 9999."""
+    try:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("timestamp is not a date that exists") from error
 
 
 def parse_type(text: str) -> TransactionType:
@@ -56,6 +81,11 @@ def parse_type(text: str) -> TransactionType:
         return TransactionType(text)
     except ValueError:
         raise ValueError("type is neither deposit nor withdrawal") from None
+
+
+def plain_type(text: str) -> str:
+    """Return the plain form of a type in a file: in lower case and singular. Returns any other text unchanged."""
+    return _PLAIN_TYPES.get(text.lower(), text)
 
 
 def check_payment_method(method: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -10,9 +10,12 @@ from daybook.domain.position import Position
 from daybook.domain.source import Stat
 from daybook.importing.correcting import Correcting
 from daybook.importing.pieces import Piece, Pieces
+from daybook.importing.questions import Questions
 from daybook.importing.summing_pool import SummingPool
+from daybook.sources.profiles import Profiles
 from daybook.sources.reader import BlockReader
 from daybook.sources.row_sums import Limits
+from daybook.sources.sketch import NO_HASHES, Hashes
 from daybook.stores.lease import Lease
 from daybook.stores.stores import Stores
 
@@ -44,6 +47,7 @@ class ImportOptions(NamedTuple):
     """Files that are read or followed at once."""
     poll_seconds: float = 0.5
     block_bytes: int = BLOCK_BYTES
+    profiles: Profiles = Profiles()
 
 
 class ImportContext(NamedTuple):
@@ -57,6 +61,8 @@ class ImportContext(NamedTuple):
     pool: SummingPool
     correcting: Correcting
     options: ImportOptions
+    questions: Questions | None = None
+    """Asks before a new file is imported; None: every file is imported."""
 
 
 @dataclass
@@ -77,5 +83,7 @@ class OpenFile:
     """Size, stat and problem as last noted in Redis at the file's end."""
     has_queued: bool = False
     """True when rows were queued since its end was last seen: the checkpoint is known to be there."""
+    sketch: Hashes = field(default_factory=lambda: NO_HASHES)
+    """Sketch of the rows before `position`."""
     draining: bool = False
     """True when the path now names another file. The open file is read to its end first."""

@@ -9,6 +9,7 @@ from daybook.domain.reject import Correction, Reject, RejectedRow, raw_text
 from daybook.domain.transaction import Transaction
 from daybook.errors import RecoveringError
 from daybook.sources.columns.cells import from_sums
+from daybook.sources.profile import Profile
 from daybook.sources.records import Layout, Record, judge
 from daybook.sources.row_sums import RowSums
 from daybook.stores.rejected_rows import rejected_among, void_among
@@ -49,12 +50,15 @@ class Correcting:
         for record in records:
             rows.append(_judged(record, layout, source, line + 1))
             line += record.lines
-        rows = await self._claim(await self._check_targets(rows))
-        rows = await self._check_sources(rows)  # again: a reversal marks its source first, and then looks for claims
+        rows = await self._claim(await self._check_targets(rows, layout.rules))
+        # again: a reversal marks its source first, and then looks for claims
+        rows = await self._check_sources(rows, layout.rules)
         return [_row_sums(part, source) for part in _parts(rows)]
 
-    async def _check_targets(self, rows: list[_Row]) -> list[_Row]:
+    async def _check_targets(self, rows: list[_Row], rules: str) -> list[_Row]:
         """Return the rows; each that does not name a correctable reject has a problem.
+
+        A row is read by `rules`, those of the source that the file's first row names.
 
         Raises RecoveringError while only Redis holds a named reject. A restore may drop that reject and give its line
         to another row, so the archive must not hold a correction of it yet.
@@ -68,9 +72,9 @@ class Correcting:
         missing: dict[RejectedRow | None, str] = {
             row: f"source {row.source} has no rejected row in line {row.line}" for row in wanted - archived
         }
-        return await self._check_sources([_rejected(row, missing.get(_named(row), "")) for row in rows])
+        return await self._check_sources([_rejected(row, missing.get(_named(row), "")) for row in rows], rules)
 
-    async def _check_sources(self, rows: list[_Row]) -> list[_Row]:
+    async def _check_sources(self, rows: list[_Row], rules: str) -> list[_Row]:
         """Return the rows; each that names a row of a source that takes no corrections has a problem.
 
         Raises RecoveringError while a named source is being reverted: its rows may stay.
@@ -80,6 +84,10 @@ class Correcting:
             source = await self._stores.sources.get(identifier)
             if source is not None and source.is_of_corrections:
                 problems[identifier] = f"source {identifier} holds corrections itself: name the row that they correct"
+            elif source is not None and Profile.from_json(source.profile).rules() != rules:
+                problems[identifier] = (
+                    f"source {identifier} is read by another profile: correct its rows in another file"
+                )
             elif source is not None and source.reverted is not None:
                 problems[identifier] = f"source {identifier} was reverted: its rows no longer count"
             elif source is not None and source.reverting is not None:

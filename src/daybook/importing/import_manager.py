@@ -88,6 +88,7 @@ class ImportManager:
         self._spec_wait = Wait()
         """The wait for a file or folder that the setting names and that was never there."""
         self._spec_was_there = spec is None
+        self._held: dict[str, str] = {}
 
     def add(self, path: Path, *, steal: bool = True) -> Importer:
         """Import and follow a further file; return its importer, which knows how far it is.
@@ -107,6 +108,10 @@ class ImportManager:
             if file.importer.problem and file.importer.source_id is None
         }
         return found | self.failures() | ({"CsvFilePath": self._spec_problem} if self._spec_problem else {})
+
+    def held(self) -> dict[str, str]:
+        """Return why sources are held, by path, as of the last look at the list of sources."""
+        return dict(self._held)
 
     def failures(self) -> dict[str, str]:
         """Return what imports died of that have not gone on since, by path."""
@@ -229,7 +234,7 @@ class ImportManager:
         if begun < self._compare_at:
             return self._ready
         try:
-            if not self._settled:
+            if not self._settled and not self._context.options.profiles.options:  # each must have what is told
                 await self._settle()
             progress = await self._sources.progress()
             await self._finishes.look()
@@ -238,15 +243,22 @@ class ImportManager:
             self._compare_at = time.monotonic() + self._context.options.poll_seconds
             return False
         self._ready = True
+        self._held = {
+            self._sources.path_of(source) or source: found.held.reason
+            for source, found in progress.items()
+            if found.held is not None and not found.held.dropped
+        }
         for path, file in self._files.items():
             source = file.importer.source_id
             if source is None or file.due is not None or path in self._visits or file.rested > begun:
                 continue
-            if source not in progress or progress[source].checkpoint != file.importer.offset:
+            known = progress.get(source)
+            if known is None or known.checkpoint != file.importer.offset or known.held != file.importer.held:
                 self._schedule(path, file)
         if self._interrupted:
             for source, found in progress.items():
-                place = self._sources.path_of(source) if found.checkpoint < found.size else None
+                unread = found.checkpoint < found.size and found.held is None
+                place = self._sources.path_of(source) if unread else None
                 if place and Path(place) not in self._files:
                     self.add(Path(place))
         now = time.monotonic()

@@ -8,11 +8,11 @@ from pathlib import Path
 import structlog
 
 from daybook.domain.reversal import Reversal
-from daybook.domain.source import Source, Stat
+from daybook.domain.source import Held, Source, Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.failpoints import hit
 from daybook.importing.context import ImportContext, OpenFile, Step
-from daybook.importing.opening import Finder
+from daybook.importing.opening import Finder, Found
 from daybook.importing.pieces import Piece, Pieces
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
@@ -20,7 +20,7 @@ from daybook.sources.batch_codec import BatchHeader, encode
 from daybook.sources.files import stat_or_none
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
-from daybook.stores.lease import Lease
+from daybook.sources.sketch import merged, pack, unpack
 
 log = structlog.get_logger("importer")
 
@@ -55,8 +55,10 @@ class Importer:
         self.source_id: str | None = None
         self.problem = ""
         """The reason why the file cannot be read, as text for people; empty when there is none."""
+        self.held: Held | None = None
+        """Why nothing is read of the file's source; None when it is read."""
         self.wait = Wait()
-        """The wait for a store, for room in the queue, or for `ANOTHER_IMPORTER`, which holds the lease."""
+        """The wait, from try to try until rows move: for a store, for room in the queue, or for `ANOTHER_IMPORTER`."""
         self.already_imported = False
         """True when the first look at the file found that its rows were read before."""
         self.pieces = 0
@@ -172,24 +174,22 @@ class Importer:
 
     async def _look(self) -> OpenFile | None:
         """Identify the file, take its lease and go to its checkpoint; return None when there is nothing to read now."""
-        options = self._context.options
-        finder = Finder(
-            self._sources, self._context.registering, options.lease_seconds, options.complete, options.again
-        )
-        found = await finder.find(self.path)
+        found = await Finder(self._context).find(self.path)
         source, first_look = found.source, self.source_id is None
         self._seen = found.stat
         if source is None:
             return None
-        self.source_id, self._offset = source.id, source.read.offset
+        self.source_id, self._offset, self.held = source.id, source.read.offset, source.held
+        if source.held is not None:
+            self._seen = None  # the next visit asks the list of sources again
         if found.reader is None or found.header is None:
             if source.reverting is not None:
-                self._seen, self._again = None, options.poll_seconds
+                self._seen, self._again = None, self._context.options.poll_seconds
                 await self._end_left_reversal(source, source.reverting)
             if first_look:
                 self._tell_imported(source)
             return None
-        return await self._take(found.stat, found.reader, found.header, source, found.lease)
+        return await self._take(found, found.reader, found.header, source)
 
     async def _end_left_reversal(self, source: Source, mark: Reversal) -> None:
         """Take the mark off that a killed process left: whoever reverts a source has its lease until it is queued."""
@@ -211,11 +211,9 @@ class Importer:
             self.already_imported = True
             log.info("already imported", file=str(self.path), source=source.id, rows=source.read.rows)
 
-    async def _take(
-        self, stat: Stat, reader: BlockReader, header: Header, source: Source, held: Lease | None
-    ) -> OpenFile | None:
+    async def _take(self, found: Found, reader: BlockReader, header: Header, source: Source) -> OpenFile | None:
         """Take the lease of a source that is open at its checkpoint; close it and return None when another has it."""
-        options = self._context.options
+        options, held = self._context.options, found.lease
         lease = held or self._sources.lease(source.id, options.lease_seconds)
         taken = False
         try:
@@ -231,7 +229,8 @@ class Importer:
         if not taken:
             self.wait.begin(ANOTHER_IMPORTER)
             return None
-        self.wait.end()
+        if self.waits_for == ANOTHER_IMPORTER:
+            self.wait.end()
         pieces = Pieces(
             reader,
             header,
@@ -241,6 +240,7 @@ class Importer:
             options.block_bytes,
             self._context.pool,
             self._context.correcting,
+            found.look,
         )
         return OpenFile(
             reader=reader,
@@ -248,9 +248,10 @@ class Importer:
             cutting=pieces,
             source=source.id,
             position=source.read,
-            stat=stat,
+            stat=found.stat,
             pieces=pieces.after(source.read, options.replay_speed),
             renew_at=time.monotonic() + options.lease_seconds / 3,
+            sketch=unpack(source.sketch),
         )
 
     async def _end(self, file: OpenFile) -> Step:
@@ -305,10 +306,17 @@ class Importer:
             encode(header, cells) if len(cells.days) <= _FEW_CELLS else await asyncio.to_thread(encode, header, cells)
         )
         hit("file.encoded")
+        sketch = merged(file.sketch, piece.sums.sketch)
+        packed = b"" if sketch is file.sketch else pack(sketch)
         while True:
-            answer = await self._context.stores.queue.enqueue(file.source, start, end, element, piece.sums.rejects)
+            answer = await self._context.stores.queue.enqueue(
+                file.source, start, end, element, piece.sums.rejects, sketch=packed
+            )
             if answer.ok or answer.moved_to == end.offset:
-                file.position, file.has_queued = end, True
+                file.position, file.sketch, file.has_queued = end, sketch, True
+                look = file.cutting.look
+                if packed and self._context.questions is not None and (look is None or sketch is not look.sketch):
+                    self._context.questions.learn(file.source, sketch)
                 self.wait.end()
                 self.pieces += 1
                 return True
@@ -339,6 +347,7 @@ class Importer:
     async def _report(self, problem: str) -> None:
         """Close the file; log its problem once and note it at its source in Redis."""
         await self.close()
+        self.wait.end()
         self._seen = None
         self.at_end.set()
         if problem == self.problem:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from daybook.domain.position import Position
 from daybook.failpoints import hit
 from daybook.importing.correcting import Correcting
+from daybook.importing.looking import Look
 from daybook.importing.summing_pool import WORTH_A_THREAD, SummingPool
 from daybook.sources.columns.cells import empty
 from daybook.sources.pacing import paced
@@ -46,6 +47,8 @@ class Pieces(NamedTuple):
     block_bytes: int
     pool: SummingPool
     correcting: Correcting
+    look: Look | None = None
+    """The look at the file when it was new; None when it was not."""
 
     async def sum_block(self, block: Block, stopped: threading.Event) -> list[Piece]:
         """Sum up a block. Lines of rejects count from the block's beginning.
@@ -53,9 +56,11 @@ class Pieces(NamedTuple):
         Set `stopped` when the answer is no longer needed; it is then empty.
         """
         if block.overlong:
-            return [Piece(overlong(block.data, block.size, self.source), block.digest)]
+            encoding = self.header.layout.form.encoding
+            return [Piece(overlong(block.data, block.size, self.source, encoding), block.digest)]
         hit("file.block")
-        sums = await self.pool.sum_block(block.data, self.header.layout, self.source, self.limits, stopped)
+        sums = self.look.take(block.data) if self.look else None
+        sums = sums or await self.pool.sum_block(block.data, self.header.layout, self.source, self.limits, stopped)
         hit("file.summed")
         if stopped.is_set():
             return []

@@ -6,6 +6,9 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import structs
+
+from daybook.clock import moment_text, utc_now
 from daybook.domain.position import Position
 from daybook.domain.reject import Reject
 from daybook.domain.source import Source, Stat
@@ -16,8 +19,11 @@ from daybook.importing.pieces import Pieces
 from daybook.sources.columns.cells import CellColumns, joined
 from daybook.sources.files import stat_of
 from daybook.sources.identity import Identity, head_of, identify
+from daybook.sources.profile import Profile
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
+from daybook.sources.sketch import NO_HASHES, Hashes, merged
+from daybook.stores.held_sources import change_held
 
 _PARTS_TOGETHER = 32
 
@@ -30,6 +36,7 @@ class Content(NamedTuple):
     """The position after its last row."""
     cells: CellColumns
     rejects: list[Reject]
+    sketch: Hashes
 
 
 class Replacement:
@@ -63,24 +70,36 @@ class Replacement:
                 head=head,
                 size=found.size,
                 columns=header.names,
+                profile=header.profile,
                 replaces=self._replaced.id,
+                since=moment_text(utc_now()),
                 problem=f"it replaces source {self._replaced.id}; that reversal is not made yet",
             )
             async with self._context.registering:
                 version = sources.version_with_no_more(new.path, head, known)
                 if version and await sources.register(new, version):
+                    await self._drop_held(known.sources)
                     return new
+
+    async def _drop_held(self, known: list[Source]) -> None:
+        """Drop the source as which this file is held: its content counts as the replacement now."""
+        for each in known:
+            if each.held is not None and each.path == str(self._path):
+                dropped = structs.replace(each.held, dropped=moment_text(utc_now()))
+                await change_held(self._context.stores.redis, each, dropped)
 
     def _identify(self, known: list[Source]) -> Identity:
         """Identify the file among the sources that count, the replaced one aside if it had this path."""
-        others = [each for each in known if each.reverted is None and not self._is_replaced(each)]
+        counted = (each for each in known if each.reverted is None and each.held is None)
+        others = [each for each in counted if not self._is_replaced(each)]
         return identify(self._path, others)
 
     def _is_replaced(self, source: Source) -> bool:
         return source.id == self._replaced.id and source.path == str(self._path)
 
     def _header(self) -> Header:
-        reader = BlockReader(self._path)
+        profile = self._context.options.profiles.of_replacement(self._path, self._replaced)
+        reader = BlockReader(self._path, profile=profile)
         try:
             header = reader.header()
         finally:
@@ -95,7 +114,8 @@ class Replacement:
         """Read the whole file. Raises SourceError, and ReversalError when its last line has no end."""
         context, options = self._context, self._context.options
         self._stat = await asyncio.to_thread(stat_of, self._path)
-        reader = BlockReader(self._path, complete=options.complete)
+        profile = Profile.from_json(source.profile)
+        reader = BlockReader(self._path, complete=options.complete, profile=profile)
         try:
             header = await asyncio.to_thread(reader.header)
             if header is None:
@@ -104,10 +124,11 @@ class Replacement:
                 reader, header, source.id, options.limits, context.slots, options.block_bytes, context.pool,
                 context.correcting,
             )  # fmt: skip
-            position, parts, rejects = Position(), list[CellColumns](), list[Reject]()
+            position, parts, rejects, sketch = Position(), list[CellColumns](), list[Reject](), NO_HASHES
             async for piece in pieces.after(Position(), 0.0):
                 position = piece.sums.advance(position, piece.digest)
                 rejects += piece.sums.rejects
+                sketch = merged(sketch, piece.sums.sketch)
                 parts.append(piece.sums.cells)
                 if len(parts) >= _PARTS_TOGETHER:
                     parts = [await asyncio.to_thread(joined, parts)]
@@ -116,7 +137,7 @@ class Replacement:
         finally:
             reader.close()
         hit("replacement.read")
-        return Content(source, position, await asyncio.to_thread(joined, parts), rejects)
+        return Content(source, position, await asyncio.to_thread(joined, parts), rejects, sketch)
 
     async def settle(self, source: Source) -> None:
         """Note that the file is read to its end, so that it may rest."""

@@ -19,16 +19,16 @@ import msgspec
 import structlog
 
 from daybook.clock import moment_text, utc_now
-from daybook.domain.reject import Reject
 from daybook.domain.reversal import Reversal, Reverses
 from daybook.domain.source import QUEUE_SOURCE, Source
 from daybook.errors import ReversalError, StoreUnavailableError, UnknownSourceError
 from daybook.failpoints import hit
 from daybook.importing.context import ImportContext
-from daybook.importing.effects import Effect, Effects
+from daybook.importing.effects import Effect, Effects, ReadContributions
 from daybook.importing.replacing import Content, Replacement
 from daybook.sources.batch_codec import BatchHeader, encode
 from daybook.sources.columns.cells import from_sums, stacked
+from daybook.sources.sketch import pack
 from daybook.stores.lease import Lease
 from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import MAX_ELEMENT_BYTES
@@ -56,9 +56,9 @@ class Request(NamedTuple):
 class Reverter:
     """Reverts sources of one process. Calls raise ReversalError with nothing changed, and StoreUnavailableError."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, contributions: ReadContributions) -> None:
         self._stores, self._sources = stores, stores.sources
-        self._effects = Effects(stores)
+        self._effects = Effects(stores, contributions)
 
     async def revert(self, request: Request) -> Source:
         """Queue the reversal of a source; return the source as it is then, or as it was reverted before.
@@ -84,6 +84,8 @@ class Reverter:
     async def _reverse(self, request: Request, replacing: tuple[Replacement, Source] | None) -> Source:
         async with self._leased(request.source):
             source = await self._at_rest(request.source)
+            if source.reverted is not None:
+                return _as_wanted(source, source.reverted, replacing[1].id if replacing else "")
             mark = Reversal(
                 id=secrets.token_hex(8),
                 by=request.by,
@@ -104,7 +106,7 @@ class Reverter:
             except BaseException:
                 await self._sources.end_reversal(source.id, mark)
                 raise
-            await self._queue(source, mark, header, element, content.rejects if content else [])
+            await self._queue(source, mark, header, element, content)
         log.info("reversal queued", source=source.id, by=request.by, why=request.why, replaced_by=mark.replaced_by)
         return await self._get(source.id)
 
@@ -156,14 +158,12 @@ class Reverter:
             await lease.give_back()
 
     async def _at_rest(self, source_id: str) -> Source:
-        """Return the source once all its queued rows are applied."""
+        """Return the source once all its queued rows are applied, and a queued reversal is made or lost."""
         deadline = asyncio.get_running_loop().time() + _REST_SECONDS
         while True:
             source = await self._get(source_id)
-            if source.reverted is not None:
-                raise ReversalError(f"source {source_id} was reverted on {source.reverted.at} already")
             queued = source.reverting is not None and source.reverting.queued
-            if not queued and source.read == source.applied:
+            if source.reverted is not None or (not queued and source.read == source.applied):
                 return source
             if asyncio.get_running_loop().time() > deadline:
                 what = "its reversal is queued" if queued else f"{source.waiting} of its rows are not applied"
@@ -171,13 +171,14 @@ class Reverter:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _queue(
-        self, source: Source, mark: Reversal, header: BatchHeader, element: bytes, rejects: list[Reject]
+        self, source: Source, mark: Reversal, header: BatchHeader, element: bytes, content: Content | None
     ) -> None:
         """Push the batch, waiting for room; try again after a lost reply."""
+        rejects, sketch = (content.rejects, pack(content.sketch)) if content else ([], b"")
         for _ in range(_TRIES):
             try:
                 answer = await self._stores.queue.enqueue(
-                    header.source, header.start, header.end, element, rejects, reversed_source=source
+                    header.source, header.start, header.end, element, rejects, source, sketch
                 )
                 hit("reversal.queued")
             except StoreUnavailableError as error:
@@ -195,6 +196,15 @@ class Reverter:
         source = await self._get(source_id)
         return any(each is not None and each.id == mark.id and (each.queued or each is source.reverted)
                    for each in (source.reverting, source.reverted))  # fmt: skip
+
+
+def _as_wanted(source: Source, reversal: Reversal, replaced_by: str) -> Source:
+    """Return a source that is reverted already. Raises ReversalError when another file was to take its place."""
+    if replaced_by not in ("", reversal.replaced_by):
+        raise ReversalError(
+            f"source {source.id} was reverted on {reversal.at} by {reversal.by}: import the file without --replace"
+        )
+    return source
 
 
 def _element(source: Source, mark: Reversal, effect: Effect, content: Content | None) -> tuple[BatchHeader, bytes]:

@@ -6,9 +6,10 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Coroutine
 from contextlib import suppress
 from itertools import count
-from typing import Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import structlog
 
@@ -26,6 +27,7 @@ _MOST_WORKERS = 4
 _MOST_DEATHS = 3
 _PIPE_BYTES = 1 << 20
 _numbers = count(1)
+Answered = TypeVar("Answered")
 
 
 class WorkerError(Exception):
@@ -88,7 +90,8 @@ class SummingPool:
         self._wanted = workers if workers is not None else (min(processors, _MOST_WORKERS) if processors > 1 else 0)
         self._python = python
         self._workers: set[SummingWorker] = set()
-        self._starting: set[asyncio.Task[None]] = set()
+        self._jobs: set[asyncio.Task[Any]] = set()
+        """Tasks that outlive the caller of `sum_block`: a worker starts, works or is buried."""
         self._idle: asyncio.Queue[SummingWorker | None] = asyncio.Queue()
         """Workers without a task. None stands for "no workers left"; a task that takes it puts it back."""
         self._deaths = 0
@@ -100,7 +103,8 @@ class SummingPool:
         self._wanted = 0
         for worker in list(self._workers):
             await asyncio.to_thread(worker.kill)
-        await asyncio.gather(*self._starting)
+        while self._jobs:
+            await asyncio.wait(self._jobs)
 
     def start(self) -> None:
         """Start the missing workers. Does not wait until they are ready."""
@@ -111,15 +115,13 @@ class SummingPool:
                 self._do_without(str(error))
                 return
             self._workers.add(worker)
-            starting = asyncio.create_task(self._get_ready(worker))
-            self._starting.add(starting)
-            starting.add_done_callback(self._starting.discard)
+            self._begin(self._get_ready(worker))
 
     async def _get_ready(self, worker: SummingWorker) -> None:
         if await asyncio.to_thread(worker.wait_until_ready):
             self._idle.put_nowait(worker)
         elif self._wanted:
-            await self._bury(worker, "a summing worker did not start", "it ended before it was ready")
+            self._bury(worker, "a summing worker did not start", "it ended before it was ready")
 
     async def sum_block(
         self, block: bytes, layout: Layout, source: str, limits: Limits, stopped: threading.Event
@@ -129,10 +131,8 @@ class SummingPool:
             self.start()
             worker = await self._idle.get()
             if worker is not None:
-                try:
+                with suppress(WorkerError):
                     return await self._ask(worker, Task(next(_numbers), block, layout, source, limits))
-                except WorkerError as error:
-                    await self._bury(worker, "a summing worker died; this process sums its block", str(error))
             else:
                 self._idle.put_nowait(None)
         if len(block) <= WORTH_A_THREAD:
@@ -140,15 +140,34 @@ class SummingPool:
         return await asyncio.to_thread(sum_rows_within, block, layout, source, limits, stopped)
 
     async def _ask(self, worker: SummingWorker, task: Task) -> list[RowSums]:
-        """Return the worker's answer. When the caller is cancelled, the worker stays busy until it has answered."""
-        asking = asyncio.ensure_future(asyncio.to_thread(worker.sum_block, task))
-        asking.add_done_callback(lambda done: None if _failed(done) else self._idle.put_nowait(worker))
+        """Return the worker's answer. When the caller is cancelled, the worker stays busy until it has answered.
+
+        A worker that dies is buried, even when the caller is gone.
+        """
+        asking = self._begin(asyncio.to_thread(worker.sum_block, task))
+
+        def end(done: asyncio.Task[list[RowSums]]) -> None:
+            if done.cancelled():
+                return
+            if error := done.exception():
+                self._bury(worker, "a summing worker died; this process sums its block", str(error))
+            else:
+                self._idle.put_nowait(worker)
+
+        asking.add_done_callback(end)
         return await asyncio.shield(asking)
 
-    async def _bury(self, worker: SummingWorker, event: str, reason: str) -> None:
+    def _begin(self, work: Coroutine[Any, Any, Answered]) -> asyncio.Task[Answered]:
+        """Start a task that `__aexit__` waits for."""
+        job = asyncio.create_task(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        return job
+
+    def _bury(self, worker: SummingWorker, event: str, reason: str) -> None:
         """Remove a dead worker, log `event`, and start another worker, unless too many have died."""
         self._workers.discard(worker)
-        await asyncio.to_thread(worker.kill)
+        self._begin(asyncio.to_thread(worker.kill))
         if not self._wanted:
             return
         self._deaths += 1
@@ -162,10 +181,6 @@ class SummingPool:
         log.warning("imports go on without summing workers and are slower", reason=reason)
         self._wanted = 0
         self._idle.put_nowait(None)
-
-
-def _failed(done: "asyncio.Future[list[RowSums]]") -> bool:
-    return done.cancelled() or done.exception() is not None
 
 
 def _widen(pipe: int) -> None:

@@ -12,10 +12,12 @@ from daybook.domain.bucket import Bucket, BucketState, Cell, HeldBucket
 from daybook.domain.position import Position, Refused
 from daybook.domain.restatement import Restatement
 from daybook.domain.source import QUEUE_SOURCE
-from daybook.errors import DamagedBucketError, LaneLostError, RedisUnavailableError, SourceError, StoreUnavailableError
+from daybook.errors import LaneLostError, RedisUnavailableError, SourceError
+from daybook.lane.contributing import records_of
 from daybook.lane.element_reader import Applied, Changes, ElementReader, is_json
 from daybook.lane.lost_batches import LostBatches
 from daybook.lane.method_limit import MethodLimit, RefusedMethods, full_buckets, without
+from daybook.lane.obstacles import WAITED_OUT, obstacle
 from daybook.lane.restating import restatements
 from daybook.lane.reversing import misfit, refused_after
 from daybook.runtime.loop import repeat
@@ -45,7 +47,7 @@ class Room(Protocol):
         ...
 
     async def make_room_for_records(self) -> None:
-        """Archive the waiting rejects and restatements once they reach their limit. Raises StoreUnavailableError."""
+        """Archive what waits for the archive once it reaches its limit. Raises StoreUnavailableError."""
         ...
 
 
@@ -66,6 +68,7 @@ class Aggregator:
         token: str,
         max_buckets: int,
         max_methods: int,
+        keep_contributions: bool = True,
         on_loss: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -74,6 +77,7 @@ class Aggregator:
         self._token, self._clock = token, clock
         self._lost = LostBatches(stores, token, on_loss)
         self._max_buckets, self._max_methods = max_buckets, max_methods
+        self._keep_contributions = keep_contributions
         self._held: dict[Bucket, HeldBucket] = {}
         self._ledgers: dict[str, Position] = {}
         self._refused: dict[str, Refused] = {}
@@ -95,12 +99,10 @@ class Aggregator:
 
         async def tell(error: Exception, _: float) -> None:
             self._one_by_one = True
-            damaged = isinstance(error, DamagedBucketError)
-            event = "the aggregator waits for a damaged bucket" if damaged else "the aggregator waits for the archive"
+            event = f"the aggregator waits for {obstacle(error)}"
             outage.goes_on(event, event, reason=str(error))
 
-        retried = (StoreUnavailableError, DamagedBucketError)
-        await repeat(step, stop, tell, retried=retried, raised=(RedisUnavailableError,), wait=wait)
+        await repeat(step, stop, tell, retried=WAITED_OUT, raised=(RedisUnavailableError,), wait=wait)
 
     async def aggregate_once(self) -> int:
         """Apply the oldest elements in one commit; return how many left the queue, 0 when it is empty."""
@@ -192,6 +194,8 @@ class Aggregator:
     async def _commit(self, applied: Applied, refused: RefusedMethods) -> None:
         if self._sequence is None:
             self._sequence = await self._stores.commits.sequence()
+        contributions = await self._contributions(applied, refused)
+        reversal = _reversal_end(applied)
         while True:
             at = moment_text(self._clock())
             writes, after = await asyncio.to_thread(self._writes, applied.changes, at)
@@ -205,15 +209,18 @@ class Aggregator:
                         self._ledgers[source].offset,
                         position,
                         applied.refused.get(source) or self._refused.get(source, Refused()),
+                        drops_contributions=reversal is not None and source == reversal.source,
                     )
                     for source, position in applied.ledgers.items()
                 ],
                 buckets=writes,
                 rejects=applied.rejects,
                 restatements=await self._restatements(applied, refused, at),
-                reversal=_reversal_end(applied),
+                reversal=reversal,
+                contributions=contributions,
+                moves_elements=contributions is not None and _says_all(applied, refused),
             )
-            if commit.rejects or commit.restatements:
+            if commit.rejects or commit.restatements or self._keep_contributions:
                 await self._room.make_room_for_records()
             stale = await self._stores.commits.commit(self._token, commit)
             if not stale:
@@ -227,6 +234,21 @@ class Aggregator:
         self._ledgers.update(applied.ledgers)
         self._refused.update(applied.refused)
         self._held.update(after)
+
+    async def _contributions(self, applied: Applied, refused: RefusedMethods) -> list[bytes] | None:
+        """Return the records of what a commit adds; None when they are not kept.
+
+        A reversal takes contributions away, so it is recorded even when they are not kept.
+        """
+        if applied.reversal is None and not self._keep_contributions:
+            return None
+        if _says_all(applied, refused):
+            return []
+        complete: set[str] = set()
+        if applied.reversal is not None:
+            sources = await self._stores.sources.some(applied.ledgers)
+            complete = {source.id for source in sources if source.has_contributions}
+        return await asyncio.to_thread(records_of, applied, refused, complete)
 
     async def _restatements(self, applied: Applied, refused: RefusedMethods, at: str) -> list[Restatement]:
         closed = {bucket: held for bucket in applied.changes if (held := self._held[bucket]).closed}
@@ -268,6 +290,11 @@ class Aggregator:
             await self._room.make_room(len(cold), wanted)
             archived = await self._stores.archive.load(cold)
             self._held.update({bucket: archived.get(bucket, _EMPTY) for bucket in cold})
+
+
+def _says_all(applied: Applied, refused: RefusedMethods) -> bool:
+    """Return whether the elements themselves say what the commit adds."""
+    return applied.as_pushed and not refused
 
 
 def _reversal_end(applied: Applied) -> ReversalEnd | None:

@@ -10,7 +10,9 @@ import structlog
 
 from daybook.clock import cutoff_day, utc_now
 from daybook.domain.bucket import FIRST_DAY, Bucket
-from daybook.errors import DamagedBucketError, RedisUnavailableError, StoreUnavailableError
+from daybook.errors import DamagedBucketError, RedisUnavailableError
+from daybook.lane.contributing import rows_to_write
+from daybook.lane.obstacles import WAITED_OUT, obstacle
 from daybook.runtime.loop import repeat
 from daybook.runtime.outages import Outage
 from daybook.runtime.stop import StopToken
@@ -22,6 +24,7 @@ log = structlog.get_logger("dumper")
 
 _EVICTED_PER_SCRIPT = 500
 _PRESSURE_SECONDS = 0.25
+_PRESSED = 0.5
 
 
 class Retention(NamedTuple):
@@ -35,6 +38,8 @@ class Retention(NamedTuple):
     """Number of resident buckets above which the longest unchanged ones are evicted, whatever their age."""
     max_record_bytes: int
     """Bytes of rejects and restatements that may wait for the archive."""
+    max_contribution_bytes: int = 64 << 20
+    """Bytes of contributions that may wait for the archive."""
 
 
 class Dumper:
@@ -68,20 +73,18 @@ class Dumper:
             return 0.0
 
         async def tell(error: Exception, _: float) -> None:
-            damaged = isinstance(error, DamagedBucketError)
-            event = "the dumper waits for a damaged bucket" if damaged else "the dumper waits for the archive"
+            event = f"the dumper waits for {obstacle(error)}"
             outage.goes_on(event, event, reason=str(error))
 
         self._due = time.monotonic() + self._retention.interval_seconds
-        retried = (StoreUnavailableError, DamagedBucketError)
-        await repeat(step, stop, tell, retried=retried, raised=(RedisUnavailableError,), wait=wait)
+        await repeat(step, stop, tell, retried=WAITED_OUT, raised=(RedisUnavailableError,), wait=wait)
 
     async def _is_due(self, stop: StopToken) -> bool:
         """Wait until the next dump is due or the waiting records fill half of their room; return False at the stop."""
         while (left := self._due - time.monotonic()) > 0:
             if await stop.wait(min(left, _PRESSURE_SECONDS)):
                 return False
-            if await self._dumps.record_bytes() > self._retention.max_record_bytes // 2:
+            if await self._fill() > _PRESSED:
                 break
         return not stop.is_set()
 
@@ -105,10 +108,15 @@ class Dumper:
         log.debug("made room", evicted=gone, wanted=over)
 
     async def make_room_for_records(self) -> None:
-        """Dump when the waiting rejects and restatements have reached their limit."""
-        if await self._dumps.record_bytes() >= self._retention.max_record_bytes:
+        """Dump when the waiting rejects and restatements, or the contributions, have reached their limit."""
+        if await self._fill() >= 1:
             async with self._one_at_a_time:
                 await self._dump()
+
+    async def _fill(self) -> float:
+        """Return the part of their room that the waiting records or contributions take, whichever is more."""
+        records, contributions = await self._dumps.waiting_bytes()
+        return max(records / self._retention.max_record_bytes, contributions / self._retention.max_contribution_bytes)
 
     async def _dump(self) -> Written:
         if self._last is None and (state := await self._stores.hot.state()):
@@ -117,6 +125,10 @@ class Dumper:
         if snapshot is None:
             return Written(0, 0, 0)
         self._last = snapshot.number
+        if snapshot.waiting.number:
+            contributions = await self._dumps.contributions(snapshot.waiting)
+            rows = await rows_to_write(self._stores.archive, snapshot.waiting, contributions)
+            snapshot = snapshot._replace(contributions=rows)
         await self._stores.redis.wait_until_durable()
         written = await self._stores.archive.write(snapshot)
         await self._dumps.settle(self._token, snapshot)

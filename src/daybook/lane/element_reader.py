@@ -40,6 +40,8 @@ class Applied:
     elements: int = 0
     batch_bytes: int = 0
     """Bytes of the importer's batches among the elements."""
+    as_pushed: bool = True
+    """True when the elements are batches, and all that they hold is in the changes: no JSON, duplicate or reject."""
     gap: bool = False
     """True when the next element is a batch that does not begin at its source's ledger: a batch before it left the
     queue without a commit.
@@ -126,6 +128,7 @@ class ElementReader:
             return self._add_reversal(element, batch, header.reverses)
         ledger = self._ledger(header.source)
         if 0 <= header.end.offset <= ledger.offset:
+            self._applied.as_pushed = False
             return 1
         if ledger.offset < 0:
             self._reject(element, f"batch of source {header.source!r}, which Redis does not know")
@@ -152,6 +155,7 @@ class ElementReader:
             self._reject(element, f"reversal of source {reverses.source!r} does not fit the ledgers")
             return 1
         changes = net(batch)
+        self._applied.as_pushed = False
         self._applied.by_source, self._applied.changes = {header.source: changes}, dict(changes.by_bucket())
         self._applied.ledgers[header.source] = header.end
         self._applied.ledgers[reverses.source] = Position()
@@ -171,6 +175,7 @@ class ElementReader:
                 break
             elements = elements[: len(elements) // 2]
         position = self._ledger(QUEUE_SOURCE)
+        self._applied.as_pushed = False
         self._add_cells(QUEUE_SOURCE, sums.cells)
         self._applied.rejects += [
             Reject(QUEUE_SOURCE, position.rows + index + 1, raw_text(lines[index]), reason)
@@ -189,6 +194,7 @@ class ElementReader:
     def _reject(self, element: bytes, reason: str) -> None:
         """Reject a whole element, as one row of the source `queue`."""
         position = self._ledger(QUEUE_SOURCE)
+        self._applied.as_pushed = False
         self._applied.rejects.append(Reject(QUEUE_SOURCE, position.rows + 1, raw_text(element), reason))
         self._applied.ledgers[QUEUE_SOURCE] = position.advanced(
             size=1, lines=1, rows=1, rejected=1, deposits=0, withdrawals=0, digest=""

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import structlog
 
-from daybook.errors import DamagedBucketError, FencedError, LaneLostError, RedisUnavailableError, StoreUnavailableError
+from daybook.errors import FencedError, ForeignKeyError, LaneLostError, RedisUnavailableError, StoreUnavailableError
 from daybook.lane.aggregator import Aggregator
 from daybook.lane.dumper import Dumper, Retention
+from daybook.lane.obstacles import WAITED_OUT
 from daybook.lane.recovery import recover
 from daybook.runtime.loop import Backoff, repeat
 from daybook.runtime.outages import Outage
@@ -35,6 +36,8 @@ class LaneSettings(NamedTuple):
     """Number of payment methods that one bucket may hold."""
     alone: bool
     """True when the data directory's lock keeps all other processes from this Redis. Old leases are then taken over."""
+    keep_contributions: bool = True
+    """True when the archive keeps what each source added to which totals."""
     purpose: str = ""
     """The command that works the lane, such as `daybook serve`; other processes read it from the lease."""
 
@@ -84,6 +87,8 @@ class Lane:
 
     async def _note_wait(self, error: Exception, _: float) -> None:
         match error:
+            case ForeignKeyError():
+                self._wait.begin(str(error))
             case RedisUnavailableError():
                 self._wait.begin(f"waiting for Redis: {error}")
             case StoreUnavailableError():
@@ -126,6 +131,7 @@ class Lane:
             token=lease.token,
             max_buckets=self._settings.retention.max_buckets,
             max_methods=self._settings.max_methods,
+            keep_contributions=self._settings.keep_contributions,
             on_loss=lambda: self._losses.append(time.monotonic()),
         )
         await first_failure(
@@ -143,5 +149,5 @@ class Lane:
     async def _last_dump(self, dumper: Dumper) -> None:
         try:
             await dumper.dump_once()
-        except (StoreUnavailableError, DamagedBucketError) as error:
+        except WAITED_OUT as error:
             log.warning("the last dump failed; the next start dumps instead", reason=str(error))

@@ -17,7 +17,9 @@ from daybook.domain.transaction import Transaction
 from daybook.errors import SourceError
 from daybook.lane.element_reader import Changes
 from daybook.sources.batch_codec import Batch
+from daybook.sources.columns.cells import CellColumns, from_sums
 from daybook.sources.files import ContentFile
+from daybook.sources.profile import Profile
 from daybook.sources.queue_json import judge_line, lines_of
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import judge, records
@@ -65,6 +67,20 @@ def without(changes: Changes, refused: RefusedMethods) -> Changes:
     return {bucket: added for bucket, added in left.items() if added}
 
 
+def without_methods(cells: CellColumns, refused: RefusedMethods) -> CellColumns:
+    """Return joined cells without the refused methods."""
+    return (
+        from_sums(
+            {
+                bucket: {method: cell for method, cell in held.items() if method not in refused.get(bucket, ())}
+                for bucket, held in cells.sums().items()
+            }
+        )
+        if refused
+        else cells
+    )
+
+
 class MethodLimit:
     """Finds refused rows, in row order: the first new methods fill the bucket, later ones are refused.
 
@@ -92,7 +108,7 @@ class MethodLimit:
         Raises SourceError when the file is gone or holds other rows now.
         """
         path, end = Path(source.path), batch.header.end
-        reader, content = BlockReader(path), ContentFile(path)
+        reader, content = BlockReader(path, profile=Profile.from_json(source.profile)), ContentFile(path)
         try:
             header = reader.header()
             block = content.read_at(before.offset, end.offset - before.offset)
@@ -102,10 +118,12 @@ class MethodLimit:
         if header is None or sum_rows(block, header.layout, source.id).cells.sums() != batch.cells.sums():
             raise SourceError(f"{path}: holds other rows now")
         found, line = RefusedRows([], {}), before.line
-        for record in records(block, final=True):
+        form = header.layout.form
+        for record in records(block, final=True, form=form):
             judged = judge(record, header.layout)
             if isinstance(judged, Transaction) and self._has_no_room(judged):
-                self._refuse(found, judged, Reject(source.id, line + 1, raw_text(record.raw), self._reason))
+                raw = raw_text(record.raw, form.encoding)
+                self._refuse(found, judged, Reject(source.id, line + 1, raw, self._reason))
             line += record.lines
         return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from daybook.sources.records import Layout, records
+from daybook.sources.records import SPACE, Layout, records
 
 TICK_SECONDS = 0.1
 """Rows are pushed together until their pauses add up to this."""
@@ -30,7 +30,7 @@ def paced(block: bytes, layout: Layout, speed: float) -> Iterator[Due]:
     """
     start = end = 0
     pause, cut = 0.0, False
-    for record in records(block, final=True):
+    for record in records(block, final=True, form=layout.form):
         end += len(record.raw)
         wanted = _pause_seconds(record.fields, layout)
         cut |= wanted > LONGEST_PAUSE_SECONDS
@@ -45,5 +45,5 @@ def paced(block: bytes, layout: Layout, speed: float) -> Iterator[Due]:
 def _pause_seconds(fields: list[str] | None, layout: Layout) -> float:
     if fields is None or layout.sleep_ms is None or len(fields) <= layout.sleep_ms:
         return 0.0
-    text = fields[layout.sleep_ms]
+    text = fields[layout.sleep_ms].strip(SPACE)
     return float(text) / 1000 if text.isascii() and text.isdigit() else 0.0

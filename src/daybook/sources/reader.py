@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from daybook.domain.reject import RAW_LIMIT
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
 from daybook.sources.looks import look_at
+from daybook.sources.profile import Profile
 from daybook.sources.records import (
     EXPECTED_HEADER,
     MAX_RECORD_BYTES,
@@ -20,6 +19,7 @@ from daybook.sources.records import (
     read_header,
     wrong_file,
 )
+from daybook.sources.text_form import PLAIN, TextForm
 
 MAX_LINE_BYTES = 1 << 20
 """A longer line is rejected as one record and never held in memory."""
@@ -56,8 +56,18 @@ class BlockReader:
     the file has not been written to for 2 seconds. A call that cannot read the file raises SourceError.
     """
 
-    def __init__(self, path: Path, *, complete: bool = False, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        complete: bool = False,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        profile: Profile | None = None,
+    ) -> None:
+        """With a profile, call `header` first: it finds out the byte order of the text."""
         self.path = path
+        self._profile = profile
+        self._form = PLAIN
         self._file = ContentFile(path)
         self._complete = complete
         self._max_line_bytes = max_line_bytes
@@ -98,12 +108,18 @@ class BlockReader:
         if not head:
             return None
         at_end = len(head) < _HEAD_BYTES
-        header = read_header(head, str(self.path), final=at_end and self._is_final())
-        if header is None and (look := look_at(head)):
+        final = at_end and self._is_final()
+        header = read_header(head, str(self.path), final=final, profile=self._profile)
+        if header is None and self._is_plain() and (look := look_at(head)):
             raise wrong_file(str(self.path), f"looks like {look}")
         if header is None and not at_end:
             raise SourceError(f"{self.path}: no header in the first {_HEAD_BYTES} bytes; expected {EXPECTED_HEADER}")
+        if header is not None:
+            self._form = header.layout.form
         return header
+
+    def _is_plain(self) -> bool:
+        return self._profile is None or TextForm(self._profile.encoding, self._profile.delimiter).is_plain
 
     def skip_to(self, offset: int, digest: str) -> None:
         """Move to a later offset. Raises SourceError unless the content before it has the given digest."""
@@ -123,13 +139,13 @@ class BlockReader:
         while True:
             data = self._peek(wanted)
             at_end = len(data) < wanted
-            if data.count(b"\n") > MAX_BLOCK_LINES:
-                data, at_end = _first_lines(data, MAX_BLOCK_LINES), False
-            long_at = _overlong_line(data, self._max_line_bytes)
+            if self._form.count(data) > MAX_BLOCK_LINES:
+                data, at_end = data[: int(self._form.ends(data)[MAX_BLOCK_LINES - 1])], False
+            long_at = _overlong_line(data, self._max_line_bytes, self._form)
             if long_at == 0:
                 return self._skip_line()
             if long_at is not None:
-                end = aligned_end(data[:long_at], final=True)
+                end = aligned_end(data[:long_at], final=True, form=self._form)
             else:
                 end = self._end_of_records(data, at_end=at_end)
             if end:
@@ -139,14 +155,23 @@ class BlockReader:
                 return None
             wanted += MAX_RECORD_BYTES  # the farthest place where an open quote may end
 
+    def ahead(self, lines: int, size: int) -> bytes:
+        """Return the whole records among the next `lines` lines and `size` bytes; the reader stays where it is."""
+        data = self._peek(size)
+        end = self._end_of_records(data, at_end=len(data) < size)
+        if self._form.count(data[:end]) <= lines:
+            return data[:end]
+        data = data[: int(self._form.ends(data)[lines - 1])]
+        return data[: self._end_of_records(data, at_end=False)]
+
     def unfinished(self) -> str:
         """Return the reason, for people, why the bytes after the last record are not read; empty without such bytes."""
         rest = self._peek(self._max_line_bytes)
         if not rest:
             return ""
-        if aligned_end(rest, final=False):  # whole rows have come since
+        if aligned_end(rest, final=False, form=self._form):  # whole rows have come since
             return ""
-        if not rest.endswith(b"\n"):
+        if not self._form.ends_line(rest):
             return f"the last line has no line end: it is read when it has one; {_COMPLETE} reads it as it is"
         return "a quoted field at the end is still open"
 
@@ -162,10 +187,10 @@ class BlockReader:
 
     def _end_of_records(self, data: bytes, *, at_end: bool) -> int:
         if at_end and self._is_final():
-            return aligned_end(data, final=True)
-        end = aligned_end(data, final=False)
+            return aligned_end(data, final=True, form=self._form)
+        end = aligned_end(data, final=False, form=self._form)
         if end == 0 and at_end and self._is_still():
-            end = aligned_end(data[: data.rfind(b"\n") + 1], final=True)
+            end = aligned_end(data[: self._form.last_end(data)], final=True, form=self._form)
         return end
 
     def _is_final(self) -> bool:
@@ -202,7 +227,7 @@ class BlockReader:
             self._line = _Line(self._peek(RAW_LIMIT + len(b"\r\n")), self.offset, self._hasher.copy(), self._tail)
         line, rest = self._line, b""
         while piece := self._piece_at(line.end):
-            length = piece.find(b"\n") + 1
+            length = self._form.first_end(piece)
             line.go_on(piece[:length] if length else piece)
             if length:
                 rest = piece[length:]
@@ -217,10 +242,12 @@ class BlockReader:
         return block
 
     def _piece_at(self, position: int) -> bytes:
-        """Return some bytes from a position at or after the offset; empty only at the end."""
+        """Return some whole characters from a position at or after the offset; empty only at the end."""
         if position < self.size:
-            return self._ahead[position - self.offset :]
-        return self._file.read_at(position, self._max_line_bytes)
+            piece = self._ahead[position - self.offset :]
+        else:
+            piece = self._file.read_at(position, self._max_line_bytes)
+        return piece[: len(piece) - len(piece) % self._form.unit]
 
 
 @dataclass
@@ -243,17 +270,12 @@ def _tail_of(before: bytes, piece: bytes) -> bytes:
     return (before + piece[-_TAIL_BYTES:])[-_TAIL_BYTES:]
 
 
-def _first_lines(data: bytes, lines: int) -> bytes:
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
-    return data[: int(ends[lines - 1]) + 1]
-
-
-def _overlong_line(data: bytes, max_line_bytes: int) -> int | None:
+def _overlong_line(data: bytes, max_line_bytes: int, form: TextForm) -> int | None:
     """Return the offset of the first line longer than `max_line_bytes`; None without such a line."""
     start = 0
     while len(data) - start > max_line_bytes:
-        end = data.rfind(b"\n", start, start + max_line_bytes)
-        if end < 0:
+        end = form.last_end(data, start, start + max_line_bytes)
+        if not end:
             return start
-        start = end + 1
+        start = end
     return None

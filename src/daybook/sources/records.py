@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from daybook.domain.money import parse_amount
+import msgspec
+
 from daybook.domain.reject import APOSTROPHES, REJECTED_LINE, REJECTED_SAFE, REJECTED_SOURCE, unprotected
 from daybook.domain.source import name_rejected_rows
-from daybook.domain.transaction import Transaction, check_payment_method, parse_day, parse_type
+from daybook.domain.transaction import Transaction, check_payment_method, second_of
 from daybook.errors import SourceError
 from daybook.sources.looks import look_at
+from daybook.sources.profile import Profile
+from daybook.sources.reading_rules import reading_rules
+from daybook.sources.text_form import PLAIN, TextForm, byte_order
 
 MAX_RECORD_BYTES = 1 << 16
 """A longer record is rejected: the end of an open quote is looked for no farther than this."""
@@ -20,7 +24,8 @@ MAX_RECORD_LINES = 100
 
 REQUIRED = ("timestamp", "type", "payment_method", "amount")
 EXPECTED_HEADER = "timestamp,type,payment_method,amount[,sleep_ms] (any order, further columns are ignored)"
-_BOM = b"\xef\xbb\xbf"
+SPACE = " "
+"""The only character that is left out around a field."""
 
 
 class Layout(NamedTuple):
@@ -36,6 +41,16 @@ class Layout(NamedTuple):
     """Columns of the rejected row's source and line in a file of corrections; None in any other file."""
     safe: int | None = None
     """Column of a file of corrections that says whether the row's cells are protected from spreadsheets."""
+    form: TextForm = PLAIN
+    rules: str = ""
+    """What the values mean, as `Profile.rules`; empty for the plain rules."""
+    currency: tuple[int, str] | None = None
+    """Column of the currency, and the code that each row must have there; None when none is asked for."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether neither the text nor the values need a profile."""
+        return not self.rules and self.form.is_plain
 
 
 class Record(NamedTuple):
@@ -62,34 +77,49 @@ class Header(NamedTuple):
     """Number of lines."""
     names: tuple[str, ...]
     """Names of the columns, in lower case."""
+    profile: str = ""
+    """The profile to keep with the source, as `Profile.to_json`."""
 
 
-def read_header(head: bytes, path: str, *, final: bool) -> Header | None:
+def read_header(head: bytes, path: str, *, final: bool, profile: Profile | None = None) -> Header | None:
     """Return the header at the beginning of a file's bytes; None while it is not complete.
 
     `final` says that nothing follows `head`. Raises SourceError with the file and the expected header when
     the header is wrong.
     """
-    mark = len(_BOM) if head.startswith(_BOM) else 0
-    record = next(records(head[mark:], final=final), None)
+    profile = profile or Profile()
+    try:
+        encoding, mark = byte_order(profile.encoding, head)
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from None
+    form = TextForm(encoding, profile.delimiter)
+    record = next(records(head[mark:], final=final, form=form), None)
     if record is None:
         return None
     names = [name.strip().lower() for name in record.fields or []]
-    missing = [name for name in REQUIRED if names.count(name) != 1]
+    own = {name: profile.column_of(name) for name in (*REQUIRED, "sleep_ms", "currency")}
+    missing = [own[name] for name in REQUIRED if names.count(own[name]) != 1]
+    missing += [own[name] for name in ("sleep_ms", "currency") if name in profile.map and own[name] not in names]
+    missing += [own["currency"]] if profile.currency and names.count(own["currency"]) > 1 else []
     if missing:
-        if look := look_at(head):
+        if form.is_plain and (look := look_at(head)):
             raise wrong_file(path, f"looks like {look}")
-        found = raw_text_line(record.raw)
+        found = raw_text_line(record.raw, form.encoding)
         raise wrong_file(
             path,
             f"wrong header {found!r}: need exactly one column {', '.join(missing)}; expected {EXPECTED_HEADER}",
         )
-    sleep_ms = names.index("sleep_ms") if "sleep_ms" in names else None
+    sleep_ms = names.index(own["sleep_ms"]) if own["sleep_ms"] in names else None
     rejected = (names.index(REJECTED_SOURCE), names.index(REJECTED_LINE)) if name_rejected_rows(names) else None
-    columns = {name: names.index(name) for name in REQUIRED}
+    columns = {name: names.index(own[name]) for name in REQUIRED}
     safe = names.index(REJECTED_SAFE) if rejected and names.count(REJECTED_SAFE) == 1 else None
-    layout = Layout(width=len(names), sleep_ms=sleep_ms, rejected=rejected, safe=safe, **columns)
-    return Header(layout, mark + len(record.raw), record.lines, tuple(names))
+    has_currency = bool(profile.currency) and own["currency"] in names
+    layout = Layout(
+        width=len(names), sleep_ms=sleep_ms, rejected=rejected, safe=safe, form=form, rules=profile.rules(),
+        currency=(names.index(own["currency"]), profile.currency) if has_currency else None, **columns,
+    )  # fmt: skip
+    kept = profile if has_currency else msgspec.structs.replace(profile, currency="")
+    return Header(layout, mark + len(record.raw), record.lines, tuple(names), kept.to_json())
 
 
 def wrong_file(path: str, problem: str) -> SourceError:
@@ -97,63 +127,63 @@ def wrong_file(path: str, problem: str) -> SourceError:
     return SourceError(f"{path}: {problem}; `daybook inspect {shlex.quote(path)}` tells how it can be imported")
 
 
-def raw_text_line(raw: bytes) -> str:
+def raw_text_line(raw: bytes, encoding: str = "utf-8") -> str:
     """Return a record as text for a message, cut to 120 characters."""
-    shown = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+    shown = raw.decode(encoding, "backslashreplace").rstrip("\r\n")
     return shown if len(shown) <= 120 else f"{shown[:120]}…"  # noqa: PLR2004 - fits one line of a log
 
 
 def split_lines(block: bytes) -> list[bytes]:
-    """Return the lines of `block`, each with its line end; the last may have none."""
-    *lines, rest = block.split(b"\n")
-    lines = [line + b"\n" for line in lines]
-    return [*lines, rest] if rest else lines
+    """Return the lines of a plain `block`, each with its line end; the last may have none."""
+    return PLAIN.lines(block)
 
 
-def records(block: bytes, *, final: bool) -> Iterator[Record]:
+def records(block: bytes, *, final: bool, form: TextForm = PLAIN) -> Iterator[Record]:
     """Yield the complete records of `block`, in order. Blank lines have no fields and no reason.
 
     A record with malformed quotes is yielded as its first line, with a reason, and reading goes on with
     the next line. An incomplete record at the end (no line end, or an open quote that later bytes may
     close) is yielded only when the block is `final`.
     """
-    lines = split_lines(block)
-    if lines and not final and not lines[-1].endswith(b"\n"):
+    lines = form.lines(block)
+    if lines and not final and not form.ends_line(lines[-1]):
         lines.pop()
     index = 0
     while index < len(lines):
-        record = record_at(lines, index, final=final)
+        record = record_at(lines, index, final=final, form=form)
         if record is None:
             return
         yield record
         index += record.lines
 
 
-def record_at(lines: list[bytes], index: int, *, final: bool) -> Record | None:
+def record_at(lines: list[bytes], index: int, *, final: bool, form: TextForm = PLAIN) -> Record | None:
     """Return the record that begins at line `index`; None when it may continue after the last line."""
-    if b'"' in lines[index]:
-        return _quoted(lines, index, final=final)
-    return _unquoted(lines[index])
+    if form.has_quote(lines[index]):
+        return _quoted(lines, index, form, final=final)
+    return _unquoted(lines[index], form)
 
 
-def aligned_end(block: bytes, *, final: bool) -> int:
+def aligned_end(block: bytes, *, final: bool, form: TextForm = PLAIN) -> int:
     """Return the offset at which the last complete record of a block ends."""
     if b'"' in block or final:
-        return sum(len(record.raw) for record in records(block, final=final))
-    return block.rfind(b"\n") + 1
+        return sum(len(record.raw) for record in records(block, final=final, form=form))
+    return form.last_end(block)
 
 
-def _unquoted(line: bytes) -> Record:
-    content = line.rstrip(b"\r\n")
-    if not content:
-        return Record(line, 1, None)
+def _unquoted(line: bytes, form: TextForm) -> Record:
     try:
-        return Record(line, 1, content.decode().split(","))
+        content = line.decode(form.encoding).rstrip("\r\n")
     except UnicodeDecodeError:
-        return Record(line, 1, None, "bytes are not UTF-8")
+        return _undecodable(line, 1, form)
+    return Record(line, 1, content.split(form.delimiter) if content else None)
 
 
-def _quoted(lines: list[bytes], index: int, *, final: bool) -> Record | None:
+def _undecodable(raw: bytes, lines: int, form: TextForm) -> Record:
+    return Record(raw, lines, None, f"bytes are not {form.encoding.upper()}")
+
+
+def _quoted(lines: list[bytes], index: int, form: TextForm, *, final: bool) -> Record | None:
     """Return the record that begins at a line with a quote; None when it may continue after the last line."""
     taken: list[bytes] = []
     ran_out = False
@@ -166,20 +196,20 @@ def _quoted(lines: list[bytes], index: int, *, final: bool) -> Record | None:
             if taken and size > MAX_RECORD_BYTES:
                 return
             taken.append(line)
-            yield line.decode("utf-8", "surrogateescape")
+            yield form.loose_text(line)
         ran_out = len(taken) < MAX_RECORD_LINES
 
     try:
-        fields = next(csv.reader(feed(), strict=True))
+        fields = next(csv.reader(feed(), strict=True, delimiter=form.delimiter))
     except csv.Error:
         if ran_out and not final and sum(map(len, taken)) <= MAX_RECORD_BYTES:
             return None
         return Record(lines[index], 1, None, "quotes are malformed")
     raw = b"".join(taken)
     try:
-        raw.decode()
+        raw.decode(form.encoding)
     except UnicodeDecodeError:
-        return Record(raw, len(taken), None, "bytes are not UTF-8")
+        return _undecodable(raw, len(taken), form)
     return Record(raw, len(taken), fields)
 
 
@@ -194,15 +224,30 @@ def judge(record: Record, layout: Layout) -> Transaction | str:
 
 
 def parse_row(fields: list[str], layout: Layout) -> Transaction:
-    """Return the transaction in a row's fields. Raises ValueError with the reason when the row breaks a rule."""
+    """Return the transaction in a row's fields. Raises ValueError with the reason when the row breaks a rule.
+
+    Spaces around a field, upper case and plural of a type, a leading `+` and `.5` are read as what they plainly mean
+    (`docs/decisions/0019-what-is-read-by-default.md`).
+    """
     if len(fields) != layout.width:
         few = "few" if len(fields) < layout.width else "many"
         raise ValueError(f"too {few} fields: {len(fields)} instead of {layout.width}")
     if layout.safe is not None and fields[layout.safe] == APOSTROPHES:
         fields = [unprotected(field) for field in fields]
+    timestamp, kind, method, amount = (fields[column].strip(SPACE) for column in layout[1:5])
+    rules = reading_rules(layout.rules)
+    if layout.currency is not None:
+        _check_currency(fields[layout.currency[0]].strip(SPACE), layout.currency[1])
+    moment = rules.moment(timestamp)
     return Transaction(
-        parse_day(fields[layout.timestamp]),
-        parse_type(fields[layout.type]),
-        check_payment_method(fields[layout.payment_method]),
-        parse_amount(fields[layout.amount]),
+        moment.date().isoformat(),
+        rules.type(kind),
+        check_payment_method(method),
+        rules.units(amount),
+        second_of(moment),
     )
+
+
+def _check_currency(found: str, wanted: str) -> None:
+    if not found.isascii() or found.upper() != wanted:
+        raise ValueError(f"currency is {found[:16] if found else 'empty'}, not {wanted}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from daybook.domain.bucket import Sums, add_transaction
 from daybook.domain.transaction import Transaction
 from daybook.errors import SourceError
+from daybook.sources.profile import Profile
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Layout, judge, records
 
@@ -54,15 +55,22 @@ class _Row(NamedTuple):
 
 
 def recount(
-    path: Path, end: int, refused: Container[int], on_bytes: Callable[[int], None], pick: Container[int] = ()
+    path: Path,
+    end: int,
+    refused: Container[int],
+    on_bytes: Callable[[int], None],
+    pick: Container[int] = (),
+    *,
+    profile: str = "",
 ) -> Recount:
     """Add up the first `end` bytes of a file's content. Valid rows in the lines `refused` do not count.
 
-    Keeps the rows in the lines `pick` that count. Calls `on_bytes` with the number of bytes done. Blocks.
-    Raises SourceError when the file cannot be read, or when none of its records ends at `end`.
+    `profile` is the one of the file's source. Keeps the rows in the lines `pick` that count. Calls `on_bytes` with the
+    number of bytes done. Blocks. Raises SourceError when the file cannot be read, or when none of its records ends at
+    `end`.
     """
     found = Recount()
-    reader = BlockReader(path, complete=True)
+    reader = BlockReader(path, complete=True, profile=Profile.from_json(profile))
     try:
         header = reader.header()
         if header is None or end == 0:
@@ -92,7 +100,7 @@ def recount(
 
 
 def _rows(data: bytes, layout: Layout, line: int) -> Iterator[_Row]:
-    for record in records(data, final=True):
+    for record in records(data, final=True, form=layout.form):
         judged = judge(record, layout)
         transaction = judged if isinstance(judged, Transaction) else None
         yield _Row(line + 1, record.lines, len(record.raw), transaction, record.raw, is_row=not record.is_blank)

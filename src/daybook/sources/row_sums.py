@@ -4,6 +4,7 @@ import threading
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from daybook.domain.bucket import Sums, add_transaction
 from daybook.domain.position import Position
@@ -13,6 +14,7 @@ from daybook.sources.columns.cells import CellColumns, empty, from_sums, joined
 from daybook.sources.columns.sure_rows import SureSums, sum_sure_rows
 from daybook.sources.reader import MAX_LINE_BYTES
 from daybook.sources.records import Layout, Record, aligned_end, judge, record_at, records, split_lines
+from daybook.sources.sketch import NO_HASHES, Hashes, merged, row_hash, smallest
 
 
 class Limits(NamedTuple):
@@ -37,6 +39,8 @@ class RowSums(NamedTuple):
     """Number of lines, blank ones included."""
     size: int
     """Number of bytes."""
+    sketch: Hashes = NO_HASHES
+    """Sketch of the valid rows; empty for corrections."""
 
     def after_lines(self, lines: int) -> "RowSums":
         """Return the same with the line numbers of the rejects increased by `lines`."""
@@ -77,17 +81,18 @@ def sum_rows_within(
     else:
         if len(sums.cells.buckets()) <= limits.buckets and len(sums.cells.names) <= limits.methods:
             return [sums]
-    middle = aligned_end(block[: len(block) // 2], final=False) or len(next(records(block, final=True)).raw)
+    middle = aligned_end(block[: len(block) // 2], final=False, form=layout.form)
+    middle = middle or len(next(records(block, final=True, form=layout.form)).raw)
     if middle == len(block):
         return [sum_rows(block, layout, source)]
     first = sum_rows_within(block[:middle], layout, source, limits, stopped)
     return first + sum_rows_within(block[middle:], layout, source, limits, stopped)
 
 
-def overlong(beginning: bytes, size: int, source: str) -> RowSums:
+def overlong(beginning: bytes, size: int, source: str, encoding: str = "utf-8") -> RowSums:
     """Return the sums of one line of `size` bytes that is too long to be held: one reject and no cell."""
     reason = f"line is longer than {MAX_LINE_BYTES} bytes: {size}"
-    return RowSums(empty(), [Reject(source, 1, raw_text(beginning), reason)], rows=1, lines=1, size=size)
+    return RowSums(empty(), [Reject(source, 1, raw_text(beginning, encoding), reason)], rows=1, lines=1, size=size)
 
 
 def sum_rows(block: bytes, layout: Layout, source: str) -> RowSums:
@@ -99,8 +104,12 @@ def sum_rows(block: bytes, layout: Layout, source: str) -> RowSums:
 
 
 def _sum_rows(block: bytes, layout: Layout, judged: "_Judged") -> RowSums:
-    plain = b'"' not in block and block.endswith(b"\n")
-    if plain:
+    if not layout.is_plain:
+        lines = 0
+        for record in records(block, final=True, form=layout.form):
+            judged.add_record(record, lines)
+            lines += record.lines
+    elif b'"' not in block and block.endswith(b"\n"):
         sure = sum_sure_rows(block, layout)
         lines = sure.lines
         judged.add_sure(sure)
@@ -111,7 +120,7 @@ def _sum_rows(block: bytes, layout: Layout, judged: "_Judged") -> RowSums:
         every_line = split_lines(block)
         lines = len(every_line)
         _sum_quoted(every_line, layout, judged)
-    return RowSums(judged.cells(), judged.sorted_rejects(), judged.rows, lines, len(block))
+    return RowSums(judged.cells(), judged.sorted_rejects(), judged.rows, lines, len(block), judged.sketch())
 
 
 def _sum_quoted(lines: list[bytes], layout: Layout, judged: "_Judged") -> None:
@@ -155,11 +164,15 @@ class _Judged:
         self.rows = 0
         self._sure: list[CellColumns] = []
         self._sums: Sums = {}
+        self._sketch = NO_HASHES
+        self._hashes: list[int] = []
+        """Hashes of the rows judged one by one."""
         self.rejects: list[Reject] = []
 
     def add_sure(self, sure: SureSums) -> None:
         self.rows += sure.rows
         self._sure.append(sure.cells)
+        self._sketch = merged(self._sketch, sure.sketch)
 
     def add_record(self, record: Record, index: int) -> None:
         if record.is_blank:
@@ -168,14 +181,18 @@ class _Judged:
         judged = judge(record, self.layout)
         if isinstance(judged, Transaction):
             add_transaction(self._sums, judged)
+            self._hashes.append(row_hash(judged))
         elif len(self.rejects) == self._most_rejects:
             raise _TooManyRejectsError
         else:
-            self.rejects.append(Reject(self.source, index + 1, raw_text(record.raw), judged))
+            self.rejects.append(Reject(self.source, index + 1, raw_text(record.raw, self.layout.form.encoding), judged))
 
     def cells(self) -> CellColumns:
         judged = [from_sums(self._sums)] if self._sums else []
         return joined([*self._sure, *judged]) if judged or len(self._sure) > 1 else (self._sure or [empty()])[0]
+
+    def sketch(self) -> Hashes:
+        return merged(self._sketch, smallest(np.array(self._hashes, np.uint64)))
 
     def sorted_rejects(self) -> list[Reject]:
         return sorted(self.rejects, key=lambda reject: reject.line)

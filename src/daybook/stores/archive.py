@@ -27,6 +27,29 @@ def archived_bucket(state: BucketState, updated: datetime | None) -> HeldBucket:
     return HeldBucket(state, moment_text(updated) if updated else "", closed=True)
 
 
+class ContributionRow(NamedTuple):
+    """What one source added in one period, as the archive keeps it: all of it, not only what a snapshot brings."""
+
+    source: str
+    """Id of the source."""
+    period: str
+    """`YYYY-MM`, or `YYYY-MM-DD` for further amounts of a month whose row would be too large."""
+    through: int
+    """Index after the last contribution that is in the row. The archive never takes a lower one."""
+    packed: bytes
+    """The cells, as `sources/contributions.pack`."""
+
+
+class Waiting(NamedTuple):
+    """The contributions that wait in Redis. Each has an index: they are numbered in the order of their commits."""
+
+    first: int = 0
+    """Index of the first one."""
+    number: int = 0
+    size: int = 0
+    """Bytes of all of them."""
+
+
 class Snapshot(NamedTuple):
     """A consistent copy of everything that changed: the sums hold exactly the rows before the ledgers."""
 
@@ -38,6 +61,10 @@ class Snapshot(NamedTuple):
     restatements: Sequence[Restatement] = ()
     record_bytes: int = 0
     """Bytes that these rejects and restatements take in Redis."""
+    waiting: Waiting = Waiting()
+    """The contributions that waited in Redis."""
+    contributions: Sequence[ContributionRow] = ()
+    """The rows that these contributions change, in full."""
 
 
 class ArchiveState(NamedTuple):
@@ -45,6 +72,8 @@ class ArchiveState(NamedTuple):
     """Random text, chosen when the archive is created."""
     snapshot: int
     """Number of the last snapshot that the archive holds in full; 0 before the first."""
+    contributions: int = 0
+    """Index after the last contribution that the archive holds."""
 
 
 class Written(NamedTuple):
@@ -116,6 +145,15 @@ class Archive(Protocol):
 
     async def rejected(self, source_id: str, lines: Collection[int]) -> set[int]:
         """Return which of the lines of a source are rejected."""
+        ...
+
+    def contributions(
+        self, first_period: str, last_period: str, sources: Collection[str] | None = None
+    ) -> AsyncIterator[ContributionRow]:
+        """Give the rows with periods between two texts, both included, in order of period; of all sources or of some.
+
+        Each row is whole by itself; the rows of a snapshot that is being written may come in part.
+        """
         ...
 
     async def correct(self, wanted: Sequence[Correction], void: Collection[Correction] = ()) -> list[Correction]:

@@ -28,6 +28,8 @@ class LedgerMove(NamedTuple):
     """The ledger after the commit."""
     refused: Refused = Refused()
     """All refused rows before `position`."""
+    drops_contributions: bool = False
+    """The source has no contributions after this commit, whatever it had before."""
 
     @property
     def moves_checkpoint(self) -> bool:
@@ -76,6 +78,10 @@ class Commit(NamedTuple):
     rejects: Sequence[Reject]
     restatements: Sequence[Restatement] = ()
     reversal: ReversalEnd | None = None
+    contributions: Sequence[bytes] | None = None
+    """What the commit adds for its sources, each as `sources/contributions.record`; None: it is not kept."""
+    moves_elements: bool = False
+    """The elements that leave the queue say what the commit adds: they become its contributions, as they are."""
 
 
 class Commits:
@@ -100,7 +106,7 @@ class Commits:
             [
                 redis_keys.LANE, redis_keys.STATE, self._queue_key, redis_keys.VERSIONS, redis_keys.CHANGED,
                 redis_keys.DIRTY, redis_keys.RESIDENT, redis_keys.CLOSED, redis_keys.CHANGED_SOURCES,
-                redis_keys.REJECTS, redis_keys.RESTATEMENTS,
+                redis_keys.REJECTS, redis_keys.RESTATEMENTS, redis_keys.CONTRIBUTIONS,
             ],
             token,
             await asyncio.to_thread(encode, commit),
@@ -119,6 +125,8 @@ def encode(commit: Commit) -> bytes:
     rejects, restatements = (
         [msgspec.json.encode(record) for record in records] for records in (commit.rejects, commit.restatements)
     )
+    contributions = commit.contributions or ()
+    moved_bytes = commit.freed_bytes if commit.moves_elements else 0
     return msgspec.msgpack.encode(
         {
             **redis_keys.PREFIXES,
@@ -131,6 +139,10 @@ def encode(commit: Commit) -> bytes:
             "restatements": [text_of(record) for record in restatements],
             "record_bytes": sum(map(len, rejects)) + sum(map(len, restatements)),
             "reversal": _reversal(commit.reversal) if commit.reversal else None,
+            "keeps_contributions": commit.contributions is not None,
+            "moves_elements": commit.moves_elements,
+            "contributions": [text_of(each) for each in contributions],
+            "contribution_bytes": moved_bytes + sum(map(len, contributions)),
         }
     )
 
@@ -143,6 +155,7 @@ def _ledger(move: LedgerMove) -> dict[str, str | bool]:
         "position": move.position.to_json().decode(),
         "refused": move.refused.to_json().decode(),
         "moves_checkpoint": move.moves_checkpoint,
+        "drops_contributions": move.drops_contributions,
     }
 
 

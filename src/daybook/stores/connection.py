@@ -1,8 +1,8 @@
 """The connection to Redis: one client without retries of its own, the scripts, and checks of the server."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -18,10 +18,11 @@ from redis.typing import EncodableT
 
 from daybook.errors import ConfigurationError, RedisUnavailableError
 from daybook.failpoints import hit
+from daybook.stores.foreign_keys import first_foreign, foreign_key, guarded
 
 SCRIPTS = (
     "acquire", "renew", "release", "register", "update_source", "enqueue", "peek", "commit", "read",
-    "snapshot", "settle", "evict", "restore", "index_evicted", "waiting", "read_again", "adopt_queue",
+    "snapshot", "settle", "evict", "restore", "index_evicted", "waiting", "read_again", "adopt_queue", "change_held",
 )  # fmt: skip
 
 _PASSING = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN")
@@ -82,14 +83,18 @@ class _UnixConnection(UnixDomainSocketConnection):
 
 
 class RedisConnection:
-    """Commands and scripts on one Redis. Calls raise RedisUnavailableError while it is away or cannot write.
+    """Commands and scripts on one Redis.
 
+    Calls raise RedisUnavailableError while it is away or cannot write, and ForeignKeyError, which names the key, when
+    another program wrote a value of another type. A script has written nothing then, or only what its next try repeats.
     Nothing is retried here, because a command that timed out may have run. The caller decides: it holds the token that
     makes a second try harmless.
     """
 
     def __init__(self, client: Redis) -> None:
         self.client = client
+        self._foreign: set[str] = set()
+        """Keys that were found foreign and may still be."""
         self._scripts = {name: client.register_script(_script_text(name)) for name in SCRIPTS}
 
     @classmethod
@@ -130,26 +135,49 @@ class RedisConnection:
         """Run one of `SCRIPTS`. A mapping is sent as a msgpack document, whose fields the script reads by name."""
         hit("redis", script, "before")
         packed = [msgspec.msgpack.encode(each) if isinstance(each, Mapping) else each for each in arguments]
-        with translated():
+        async with self._naming(keys):
             answer = await self._scripts[script](keys=list(keys), args=packed)
         hit("redis", script, "after")
         return answer
 
     async def command(self, *words: Argument) -> Any:
         """Run one command; return the answer as the server gives it, texts as bytes."""
-        with translated():
+        async with self._naming(str(word) for word in words[1:2]):
             return await self.client.execute_command(*words)  # type: ignore[no-untyped-call]
 
     async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Send commands together, some hundred at once, and return their answers in order; no transaction."""
         answers: list[Any] = []
         for start in range(0, len(commands), _PIPE_COMMANDS):
-            with translated():
-                async with self.client.pipeline(transaction=False) as pipe:
-                    for words in commands[start : start + _PIPE_COMMANDS]:
-                        pipe.execute_command(*words)
-                    answers += await pipe.execute()
+            some = commands[start : start + _PIPE_COMMANDS]
+            keys = (str(word) for words in some for word in words[1:2])
+            async with self._naming(keys), self.client.pipeline(transaction=False) as pipe:
+                for words in some:
+                    pipe.execute_command(*words)
+                answers += await pipe.execute()
         return answers
+
+    @asynccontextmanager
+    async def _naming(self, keys: Iterable[str]) -> AsyncIterator[None]:
+        """Translate errors, and name the key when one of `keys`, or one that a script read, is foreign."""
+        try:
+            with translated():
+                yield
+        except ResponseError as error:
+            with translated():
+                foreign = await foreign_key(self.client, error, keys)
+            if foreign is None:
+                raise
+            self._foreign.add(foreign.key)
+            raise foreign from error
+
+    async def check_foreign(self) -> None:
+        """Raise ForeignKeyError while one of the keys that were found foreign still is."""
+        with translated():
+            foreign = await first_foreign(self.client, sorted(self._foreign))
+        if foreign is not None:
+            raise foreign
+        self._foreign.clear()
 
     async def check_server(self) -> ServerInfo:
         """Return facts about the server. Raises ConfigurationError when Daybook cannot keep its promises on it.
@@ -217,7 +245,7 @@ def text_of(content: bytes) -> msgspec.Raw:
 
 
 def _script_text(name: str) -> str:
-    return files("daybook.stores").joinpath("scripts", f"{name}.lua").read_text()
+    return guarded(files("daybook.stores").joinpath("scripts", f"{name}.lua").read_text())
 
 
 @contextmanager

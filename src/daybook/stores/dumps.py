@@ -11,11 +11,12 @@ from daybook.domain.reject import Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import LaneLostError
 from daybook.stores import redis_keys
-from daybook.stores.archive import ArchivedSource, Snapshot
+from daybook.stores.archive import ArchivedSource, Snapshot, Waiting
 from daybook.stores.connection import RedisConnection
 from daybook.stores.hot_buckets import parse_bucket
 from daybook.stores.source_registry import flat, source_from
 
+_CONTRIBUTIONS_PER_READ = 64
 _LANE_LOST = "the lane is lost: another owner took it, or Redis was set back"
 
 
@@ -27,7 +28,14 @@ class Dumps:
 
     async def record_bytes(self) -> int:
         """Return the bytes of the rejects and restatements that wait for the archive."""
-        return int(await self._redis.command("HGET", redis_keys.STATE, "record_bytes") or 0)
+        return (await self.waiting_bytes())[0]
+
+    async def waiting_bytes(self) -> tuple[int, int]:
+        """Return the bytes of the rejects and restatements, and of the contributions, that wait for the archive."""
+        records, contributions = await self._redis.command(
+            "HMGET", redis_keys.STATE, "record_bytes", "contribution_bytes"
+        )
+        return int(records or 0), int(contributions or 0)
 
     async def resident_count(self) -> int:
         """Return the number of resident buckets."""
@@ -54,7 +62,7 @@ class Dumps:
             "snapshot",
             [
                 redis_keys.LANE, redis_keys.STATE, redis_keys.VERSIONS, redis_keys.DIRTY,
-                redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS,
+                redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS, redis_keys.CONTRIBUTIONS,
             ],
             token,
             {**redis_keys.PREFIXES, "last_number": last_number},
@@ -62,7 +70,7 @@ class Dumps:
         raise_if_lost(answer[0])
         if answer[0] == b"none":
             return None
-        _, number, record_bytes, buckets, sources, rejects, restatements = answer
+        _, number, record_bytes, buckets, sources, rejects, restatements, waiting = answer
         return Snapshot(
             number=number,
             buckets=await asyncio.to_thread(_bucket_states, buckets),
@@ -70,7 +78,22 @@ class Dumps:
             rejects=[msgspec.json.decode(reject, type=Reject) for reject in rejects],
             restatements=[msgspec.json.decode(each, type=Restatement) for each in restatements],
             record_bytes=record_bytes,
+            waiting=Waiting(*waiting),
         )
+
+    async def contributions(self, waiting: Waiting) -> list[bytes]:
+        """Return the contributions that a snapshot counted.
+
+        Raises LaneLostError when they are no longer there: another owner settled them, or Redis was set back.
+        """
+        found: list[bytes] = []
+        for first in range(0, waiting.number, _CONTRIBUTIONS_PER_READ):
+            last = min(first + _CONTRIBUTIONS_PER_READ, waiting.number) - 1
+            found += await self._redis.command("LRANGE", redis_keys.CONTRIBUTIONS, first, last)
+        index = await self._redis.command("HGET", redis_keys.STATE, "contributions")
+        if len(found) < waiting.number or int(index or 0) != waiting.first:
+            raise LaneLostError(_LANE_LOST)
+        return found
 
     async def settle(self, token: str, snapshot: Snapshot) -> None:
         """Note in Redis that the archive holds `snapshot`. Call it again after a lost reply."""
@@ -85,12 +108,14 @@ class Dumps:
             "rejects": len(snapshot.rejects),
             "restatements": len(snapshot.restatements),
             "record_bytes": snapshot.record_bytes,
+            "contributions": snapshot.waiting.number,
+            "contribution_bytes": snapshot.waiting.size,
         }
         answer = await self._redis.run(
             "settle",
             [
                 redis_keys.LANE, redis_keys.STATE, redis_keys.VERSIONS, redis_keys.DIRTY, redis_keys.ARCHIVED,
-                redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS,
+                redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS, redis_keys.CONTRIBUTIONS,
             ],
             token,
             settled,

@@ -13,7 +13,7 @@ from daybook.domain.reject import Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import DamagedBucketError, RecoveringError
 from daybook.stores import redis_keys
-from daybook.stores.connection import RedisConnection, translated
+from daybook.stores.connection import RedisConnection
 from daybook.stores.redis_state import RedisState
 
 _BUCKETS_PER_READ = 100
@@ -30,11 +30,12 @@ class HotBuckets:
 
     async def state(self) -> RedisState | None:
         """Return Redis' state; None when Redis was never used or was wiped."""
-        with translated():
-            async with self._redis.client.pipeline(transaction=False) as pipe:
-                pipe.hmget(redis_keys.STATE, "archive", "snapshot", "settled", "restored")
-                pipe.hmget(redis_keys.LANE, "owner", "sequence")
-                (archive, snapshot, settled, restored), (owner, sequence) = await pipe.execute()
+        (archive, snapshot, settled, restored), (owner, sequence) = await self._redis.pipeline(
+            [
+                ("HMGET", redis_keys.STATE, "archive", "snapshot", "settled", "restored"),
+                ("HMGET", redis_keys.LANE, "owner", "sequence"),
+            ]
+        )
         if archive is None:
             return None
         return RedisState(
@@ -53,11 +54,12 @@ class HotBuckets:
 
         Raises RecoveringError while Redis' state is not restored.
         """
-        with translated():
-            async with self._redis.client.pipeline(transaction=False) as pipe:
-                pipe.exists(redis_keys.STATE)
-                pipe.execute_command("ZRANGE", redis_keys.RESIDENT, f"[{first_day}", f"[{last_day};", "BYLEX")
-                known, names = await pipe.execute()
+        known, names = await self._redis.pipeline(
+            [
+                ("EXISTS", redis_keys.STATE),
+                ("ZRANGE", redis_keys.RESIDENT, f"[{first_day}", f"[{last_day};", "BYLEX"),
+            ]
+        )
         if not known:
             raise RecoveringError("Redis' state is not restored yet")
         return await asyncio.to_thread(lambda: [redis_keys.bucket_of(name.decode()) for name in names])

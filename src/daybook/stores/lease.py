@@ -4,7 +4,7 @@ import secrets
 
 import structlog
 
-from daybook.errors import RedisUnavailableError
+from daybook.errors import StoreUnavailableError
 from daybook.stores.connection import RedisConnection
 
 log = structlog.get_logger("lease")
@@ -56,7 +56,7 @@ class Lease:
         """Release the lease; when Redis is away it expires by itself."""
         try:
             await self.release()
-        except RedisUnavailableError as error:
+        except StoreUnavailableError as error:
             log.debug("lease not released; it expires by itself", reason=str(error))
 
 

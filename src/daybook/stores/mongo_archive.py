@@ -4,7 +4,8 @@ A standalone server has no transactions. A write therefore takes four steps, and
 
 1. Store the snapshot's content as redo documents. No reader looks at them yet.
 2. Let the fence document accept them, only under the epoch of the last `open`. From here on the write will happen.
-3. Set each bucket and source to its absolute value, unless a newer one is stored. Add the rejects and restatements.
+3. Set each bucket, source and row of contributions to its absolute value, unless a newer one is stored. Add the
+   rejects and restatements.
 4. Set the snapshot's number in the fence document, remove the redo from it, and delete the redo documents.
 
 `open` first raises the epoch, then finishes an accepted write, then deletes the other redo documents.
@@ -87,7 +88,7 @@ class MongoArchive(MongoReading):
                 hit("mongo.open.redone")
                 await self._sweep(fence["snapshot"])
                 hit("mongo.open.swept")
-                return ArchiveState(fence["archive"], int(fence["snapshot"]))
+                return ArchiveState(fence["archive"], int(fence["snapshot"]), await self._newest_contribution())
 
     async def check(self) -> None:
         with translated():
@@ -205,6 +206,12 @@ class MongoArchive(MongoReading):
         hit("mongo.apply.rejects")
         await self._writes.insert(self._collection(schema.RESTATEMENTS), part.get("restatements", ()))
         hit("mongo.apply.restatements")
+        contributions = [
+            Upsert({"_id": item["_id"], "Through": _absent_or_below(item["Through"])}, {"$set": item})
+            for item in part.get("contributions", ())
+        ]
+        await self._writes.upsert(self._collection(schema.CONTRIBUTIONS), contributions)
+        hit("mongo.apply.contributions")
         return done
 
     async def _finish(self, redo: _Redo) -> None:

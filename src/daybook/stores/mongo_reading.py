@@ -14,13 +14,14 @@ from daybook.domain.restatement import Restatement
 from daybook.errors import StoreUnavailableError
 from daybook.failpoints import hit
 from daybook.stores import mongo_schema as schema
-from daybook.stores.archive import ArchivedSource
+from daybook.stores.archive import ArchivedSource, ContributionRow
 from daybook.stores.mongo_client import Document, PacedWrites, connect, safe_database, translated
 from daybook.stores.mongo_patience import Patience
 
 _DAYS_PER_QUERY = 1000
 _BUCKETS_PER_REPLY = 100
 """The driver decodes a whole reply on the event loop."""
+_ROWS_PER_REPLY = 16
 _LINES_PER_QUERY = 1000
 _CORRECT_TRIES = 10
 
@@ -83,6 +84,22 @@ class MongoReading:
             schema.RESTATEMENTS, {"_id": {"$gt": after, "$lt": before}}, "_id", number
         )
         return [schema.restatement_of(document) for document in documents]
+
+    async def contributions(
+        self, first_period: str, last_period: str, sources: Collection[str] | None = None
+    ) -> AsyncIterator[ContributionRow]:
+        query: Document = {"_id.period": {"$gte": first_period, "$lte": last_period}}
+        if sources is not None:
+            query["_id.source"] = {"$in": list(sources)}
+        with translated():
+            async with self._collection(schema.CONTRIBUTIONS).find(query, batch_size=_ROWS_PER_REPLY) as cursor:
+                async for document in cursor.sort([("_id.period", 1), ("_id.source", 1)]):
+                    yield schema.contribution_of(document)
+
+    async def _newest_contribution(self) -> int:
+        """Return the index after the last contribution that is stored; 0 without any."""
+        newest = await self._collection(schema.CONTRIBUTIONS).find_one(sort=[("Through", -1)])
+        return int(newest["Through"]) if newest else 0
 
     async def correct(self, wanted: Sequence[Correction], void: Collection[Correction] = ()) -> list[Correction]:
         with translated():

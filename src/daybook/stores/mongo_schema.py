@@ -17,7 +17,7 @@ from daybook.domain.money import DECIMALS, UNITS_PER_ONE, format_units, parse_to
 from daybook.domain.reject import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import DaybookError, IntegrityError
-from daybook.stores.archive import ArchivedSource, Snapshot, archived_bucket
+from daybook.stores.archive import ArchivedSource, ContributionRow, Snapshot, archived_bucket
 from daybook.stores.mongo_client import Document
 from daybook.stores.source_registry import pack_source, unpack_source
 
@@ -28,6 +28,7 @@ SOURCES = "DaybookSources"
 REJECTS = "DaybookRejects"
 RESTATEMENTS = "DaybookRestatements"
 CORRECTIONS = "DaybookCorrections"
+CONTRIBUTIONS = "DaybookContributions"
 
 FENCE = "fence"
 """`_id` of the one document in `STATE`: archive, epoch, snapshot and, while a write is being applied, redo."""
@@ -57,6 +58,11 @@ _AGGREGATE_INDEXES = [
     IndexModel([("Type", 1)], name="idx_type"),
     IndexModel([("Date", 1), ("Type", 1)], name="idx_date_type", unique=True),
 ]
+_CONTRIBUTION_INDEXES = [
+    IndexModel([("_id.period", 1), ("_id.source", 1)], name="idx_period_source"),
+    IndexModel([("_id.source", 1), ("_id.period", 1)], name="idx_source_period"),
+    IndexModel([("Through", 1)], name="idx_through"),
+]
 _LINE_INDEXES = [IndexModel([("_id.source", 1), ("_id.line", 1)], name="idx_source_line")]
 _NAMESPACE_EXISTS = 48
 
@@ -84,12 +90,14 @@ async def prepare(database: AsyncDatabase[Document]) -> None:
     await database[AGGREGATES].create_indexes(_AGGREGATE_INDEXES)
     await database[REJECTS].create_indexes(_LINE_INDEXES)
     await database[CORRECTIONS].create_indexes(_LINE_INDEXES)
+    await database[CONTRIBUTIONS].create_indexes(_CONTRIBUTION_INDEXES)
 
 
 def redo_parts(snapshot: Snapshot, part_bytes: int) -> Iterator[Document]:
     """Give a snapshot as the contents of redo documents.
 
-    Each content has one or more non-empty lists `buckets`, `sources`, `rejects`, `restatements`.
+    Each content has one or more non-empty lists `buckets`, `sources`, `rejects`, `restatements`,
+    `contributions`.
     Its size is at most about `part_bytes`, unless a single item is larger.
     Raises DaybookError for an item that no document can hold, IntegrityError for a total that no `Decimal128` can hold.
     """
@@ -117,6 +125,8 @@ def _items(snapshot: Snapshot) -> Iterator[tuple[str, Document]]:
         yield "rejects", reject_document(reject)
     for restatement in snapshot.restatements:
         yield "restatements", restatement_document(restatement)
+    for row in snapshot.contributions:
+        yield "contributions", contribution_document(row)
 
 
 def bucket_document(bucket: Bucket, state: BucketState) -> Document:
@@ -199,6 +209,19 @@ def restatement_of(document: Document) -> Restatement:
         for method, (old, new, transactions) in document["changes"].items()
     }
     return msgspec.convert({**document, "changes": changes}, Restatement)
+
+
+def contribution_document(row: ContributionRow) -> Document:
+    return {
+        "_id": {"source": row.source, "period": row.period},
+        "Through": Int64(row.through),
+        "Packed": row.packed,
+    }
+
+
+def contribution_of(document: Document) -> ContributionRow:
+    key = document["_id"]
+    return ContributionRow(key["source"], key["period"], int(document["Through"]), document["Packed"])
 
 
 def correction_document(correction: Correction) -> Document:

@@ -17,7 +17,8 @@ LANE_LEASE = "daybook:lease:lane"
 """String: token of the lane's owner; expires."""
 STATE = "daybook:state"
 """Hash: archive, snapshot, settled, restored, registry (version of the list of sources), queue (key of the queue),
-queued_bytes, record_bytes. It is absent while Redis is not restored.
+queued_bytes, record_bytes, contributions (index of the first one that waits), contribution_bytes. It is absent while
+Redis is not restored.
 """
 VERSIONS = "daybook:versions"
 """Hash: bucket → version; a bucket is resident exactly when it has a field here."""
@@ -46,6 +47,8 @@ REJECTS = "daybook:rejects"
 """List of rejects that wait for the archive."""
 RESTATEMENTS = "daybook:restatements"
 """List of restatements that wait for the archive."""
+CONTRIBUTIONS = "daybook:contributions"
+"""List of contributions that wait for the archive, oldest first (`sources/contributions.py`)."""
 
 
 def bucket_name(bucket: Bucket) -> str:
@@ -82,9 +85,10 @@ def source(source_id: str) -> str:
     """Return the key of a source.
 
     Hash: id, path, head, size, columns; checkpoint and ledger (byte offsets); read and applied (the positions at these
-    offsets, as JSON); refused (JSON), rereads, untouched (stat as JSON, or empty), problem; order and revision, which
-    the scripts count. The source `queue` has only id, checkpoint, ledger, read, applied, refused and revision until a
-    restore writes all fields.
+    offsets, as JSON); refused (JSON), rereads, untouched (stat as JSON, or empty), problem; contributed (byte
+    offset); order and revision, which the scripts count; replaces, reverting, reverted (JSON), since, held (JSON) and
+    sketch, where there is something in them. The source `queue` has only id, checkpoint, ledger, read, applied,
+    refused, contributed and revision until a restore writes all fields.
     """
     return SOURCE_PREFIX + source_id
 
@@ -117,3 +121,37 @@ def totals_of_month(month: str) -> str:
 def totals_of(day: str, kind: TransactionType) -> str:
     """Return the key of the totals of a day and type."""
     return totals(Bucket(day, kind.plural))
+
+
+KINDS = {
+    LANE: "hash",
+    STATE: "hash",
+    VERSIONS: "hash",
+    ARCHIVED: "hash",
+    DIRTY: "set",
+    CHANGED: "zset",
+    RESIDENT: "zset",
+    SOURCES: "set",
+    SOURCE_CHANGES: "zset",
+    CHANGED_SOURCES: "set",
+    CLOSED: "set",
+    REJECTS: "list",
+    RESTATEMENTS: "list",
+    SOURCE_PREFIX: "hash",
+    source_lease(""): "string",
+    source_holder(""): "hash",
+    TOTALS_PREFIX: "hash",
+    COUNTS_PREFIX: "string",
+}
+"""Types of the keys, as `TYPE` names them: by key, or by the beginning of a key that names a source or a bucket."""
+
+
+def kind_of(key: str) -> str:
+    """Return the type that a key has when Daybook wrote it; `list` for the queue's, whose name is free."""
+    begins = (start for start in KINDS if start.endswith(":") and key.startswith(start))
+    return KINDS.get(key) or next((KINDS[start] for start in begins), "list")
+
+
+def is_made_anew(key: str) -> bool:
+    """Return whether nothing is lost with a key: Daybook makes leases and the queue anew."""
+    return key.startswith((source_lease(""), source_holder(""))) or not key.startswith(tuple(KINDS))

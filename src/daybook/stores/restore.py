@@ -34,6 +34,7 @@ async def restore(
         **redis_keys.PREFIXES,
         "id": archive.id,
         "snapshot": archive.snapshot,
+        "contributions": archive.contributions,
         "queue_source": QUEUE_SOURCE,
         "batch_mark": text_of(BATCH_MARK),
         "beginning": Position().to_json().decode(),
@@ -44,7 +45,8 @@ async def restore(
         [
             redis_keys.LANE, redis_keys.STATE, queue_key, redis_keys.VERSIONS, redis_keys.ARCHIVED, redis_keys.DIRTY,
             redis_keys.CHANGED, redis_keys.RESIDENT, redis_keys.CLOSED, redis_keys.SOURCES,
-            redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS, redis_keys.EVICTED,
+            redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS, redis_keys.CONTRIBUTIONS,
+            redis_keys.EVICTED,
         ],
         token,
         request,
@@ -63,4 +65,5 @@ def _at_ledger(source: Source) -> Source:
     """Return the source with its checkpoint at its ledger: rows queued but not applied are read again."""
     if source.read == source.applied:
         return source
-    return msgspec.structs.replace(source, read=source.applied, untouched=None)
+    sketch = source.sketch if source.applied.offset else b""
+    return msgspec.structs.replace(source, read=source.applied, untouched=None, sketch=sketch)

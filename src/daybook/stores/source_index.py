@@ -1,7 +1,7 @@
 """Finds the few sources that a file can be, without comparing the file with all of them."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, KeysView
 
 _KEY_BYTES = 1024
 """Bytes of each head in the index. Longer heads with the same beginning are found together; `identify` compares all."""
@@ -10,12 +10,15 @@ _KEY_BYTES = 1024
 class SourceIndex:
     """Paths and beginnings of heads of all sources with a path. Not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Iterable[tuple[str, str, bytes]] = ()) -> None:
+        """Put `places`: the id, path and head of each source."""
         self._places: dict[str, tuple[str, bytes]] = {}
         self._by_path: dict[str, set[str]] = {}
         self._by_key: dict[bytes, set[str]] = {}
         self._keys: list[bytes] = []
         """Keys of `_by_key`, sorted."""
+        for place in places:
+            self.put(*place)
 
     def put(self, source: str, path: str, head: bytes) -> None:
         """Add a source, or move it to another path."""
@@ -27,6 +30,10 @@ class SourceIndex:
         if key not in self._by_key:
             insort(self._keys, key)
         self._by_key.setdefault(key, set()).add(source)
+
+    @property
+    def ids(self) -> KeysView[str]:
+        return self._places.keys()
 
     def path_of(self, source: str) -> str | None:
         place = self._places.get(source)

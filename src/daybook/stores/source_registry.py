@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, KeysView, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,13 +10,16 @@ from redis.exceptions import ResponseError
 
 from daybook.domain.position import Position, Refused
 from daybook.domain.reversal import Reversal
-from daybook.domain.source import QUEUE_SOURCE, Source, Stat
+from daybook.domain.source import QUEUE_SOURCE, Held, Source, Stat
 from daybook.errors import RecoveringError, RedisUnavailableError
 from daybook.stores import redis_keys
 from daybook.stores.connection import Argument, RedisConnection, text_of
 from daybook.stores.lease import Lease
 from daybook.stores.source_index import SourceIndex
 from daybook.stores.steady import read_steadily
+
+_FEW = 100
+"""Largest number of sources that are read from their hashes without a thread."""
 
 
 class Version(NamedTuple):
@@ -42,6 +45,7 @@ class KnownSources(NamedTuple):
 class Progress(NamedTuple):
     checkpoint: int
     size: int
+    held: Held | None = None
 
 
 class SourceRegistry:
@@ -62,9 +66,8 @@ class SourceRegistry:
         steady = await read_steadily(self._restored, self._versioned_sources)
         version, sources = steady.value
         if self._indexed != version:
-            self._index, self._indexed = SourceIndex(), version
-            for source in sources:
-                self._index.put(source.id, source.path, source.head)
+            places = ((source.id, source.path, source.head) for source in sources)
+            self._index, self._indexed = await asyncio.to_thread(SourceIndex, places), version
         return KnownSources(version, sorted(sources, key=lambda source: source.order))
 
     async def _restored(self) -> bytes:
@@ -107,7 +110,7 @@ class SourceRegistry:
         """
         if await self.version() != self._indexed:
             await self._catch_up()
-        fields = ("checkpoint", "size")
+        fields = ("checkpoint", "size", "held")
         try:
             found = await self._redis.command(
                 "SORT_RO", redis_keys.SOURCES, "BY", "nosort", "GET", "#",
@@ -116,12 +119,17 @@ class SourceRegistry:
         except (ResponseError, RedisUnavailableError):  # it is only for users who may read every key
             ids = await self._ids()
             held = await self._redis.pipeline([("HMGET", redis_keys.source(each), *fields) for each in ids])
-            found = [part for each, pair in zip(ids, held, strict=True) for part in (each.encode(), *pair)]
+            found = [part for each, some in zip(ids, held, strict=True) for part in (each.encode(), *some)]
         return {
-            source.decode(): Progress(int(checkpoint), int(size or 0))
-            for source, checkpoint, size in zip(found[::3], found[1::3], found[2::3], strict=True)
+            source.decode(): Progress(int(checkpoint), int(size or 0), _held(held))
+            for source, checkpoint, size, held in zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)
             if checkpoint is not None
         }
+
+    @property
+    def indexed_ids(self) -> KeysView[str]:
+        """The sources that were in the list at the last look at it."""
+        return self._index.ids
 
     async def all(self) -> list[Source]:
         """Return all sources in the order in which they became known, the queue's own last.
@@ -137,7 +145,10 @@ class SourceRegistry:
     async def some(self, ids: Iterable[str]) -> list[Source]:
         """Return those of some sources that Redis knows."""
         answers = await self._redis.pipeline([("HGETALL", redis_keys.source(each)) for each in ids])
-        return [_from_hash(fields) for fields in answers if fields]
+        held = [fields for fields in answers if fields]
+        if len(held) <= _FEW:
+            return _from_hashes(held)
+        return await asyncio.to_thread(_from_hashes, held)
 
     async def version(self) -> Version:
         """Return the version of the list. Raises RecoveringError while Redis' state is not restored."""
@@ -280,6 +291,10 @@ class SourceRegistry:
         )
 
 
+def _from_hashes(hashes: Iterable[Mapping[bytes, bytes]]) -> list[Source]:
+    return [_from_hash(fields) for fields in hashes]
+
+
 def _from_hash(fields: Mapping[bytes, bytes]) -> Source:
     return source_from({name.decode(): value for name, value in fields.items()})
 
@@ -296,7 +311,7 @@ def flat(pairs: list[bytes]) -> dict[str, bytes]:
 
 def fields_of(source: Source) -> dict[str, Argument]:
     """Return the fields of a source's Redis hash, without those that the scripts count or take away."""
-    return {
+    return _optional_fields(source) | {
         "id": source.id,
         "path": os.fsencode(source.path),
         "head": source.head,
@@ -306,6 +321,7 @@ def fields_of(source: Source) -> dict[str, Argument]:
         "applied": source.applied.to_json(),
         "refused": source.refused.to_json(),
         "columns": msgspec.json.encode(source.columns),
+        "contributed": source.contributed,
         "rereads": source.rereads,
         "size": source.size,
         "untouched": msgspec.json.encode(source.untouched) if source.untouched else "",
@@ -313,6 +329,22 @@ def fields_of(source: Source) -> dict[str, Argument]:
         "replaces": source.replaces,
         "reverted": source.reverted.to_json() if source.reverted else "",
     }
+
+
+def _optional_fields(source: Source) -> dict[str, Argument]:
+    """Return the fields that are absent where there is nothing in them."""
+    held = msgspec.json.encode(source.held) if source.held else b""
+    found: dict[str, Argument] = {
+        "since": source.since,
+        "held": held,
+        "sketch": source.sketch,
+        "profile": source.profile,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _held(text: bytes | None) -> Held | None:
+    return msgspec.json.decode(text, type=Held) if text else None
 
 
 def source_from(fields: Mapping[str, bytes]) -> Source:
@@ -333,14 +365,19 @@ def source_from(fields: Mapping[str, bytes]) -> Source:
         applied=position("applied"),
         refused=Refused.from_json(fields["refused"]) if fields.get("refused") else Refused(),
         columns=msgspec.json.decode(fields.get("columns", b"[]"), type=tuple[str, ...]),
+        contributed=int(fields.get("contributed", 0)),
         rereads=int(fields.get("rereads", 0)),
         size=int(fields.get("size", 0)),
         untouched=msgspec.json.decode(untouched, type=Stat) if untouched else None,
         problem=fields.get("problem", b"").decode(),
         order=int(fields.get("order", 0)),
+        profile=fields.get("profile", b"").decode(),
         replaces=fields.get("replaces", b"").decode(),
         reverting=reversal("reverting"),
         reverted=reversal("reverted"),
+        since=fields.get("since", b"").decode(),
+        held=_held(fields.get("held")),
+        sketch=fields.get("sketch", b""),
     )
 
 

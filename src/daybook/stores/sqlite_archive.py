@@ -17,7 +17,8 @@ from daybook.domain.reject import Correction, Reject
 from daybook.domain.restatement import Restatement
 from daybook.errors import ConfigurationError, FencedError, StoreUnavailableError
 from daybook.failpoints import hit
-from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot, Written, archived_bucket
+from daybook.stores import sqlite_contributions
+from daybook.stores.archive import ArchivedSource, ArchiveState, ContributionRow, Snapshot, Written, archived_bucket
 from daybook.stores.source_registry import pack_source, unpack_source
 from daybook.stores.sqlite_file import SqliteFile
 
@@ -67,7 +68,7 @@ class SqliteArchive:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._epoch = 0
-        self._file = SqliteFile(path, _SCHEMA)
+        self._file = SqliteFile(path, _SCHEMA + sqlite_contributions.SCHEMA)
         self._one_at_a_time = asyncio.Lock()
 
     async def open(self) -> ArchiveState:
@@ -78,12 +79,12 @@ class SqliteArchive:
                     "INSERT INTO State VALUES (1, ?, 0, 0) ON CONFLICT DO NOTHING", (secrets.token_hex(16),)
                 )
                 connection.execute("UPDATE State SET Epoch = Epoch + 1")
-                identifier, self._epoch, snapshot = connection.execute(
-                    "SELECT Id, Epoch, Snapshot FROM State"
+                identifier, self._epoch, *held = connection.execute(
+                    f"SELECT Id, Epoch, Snapshot, ({sqlite_contributions.NEWEST}) FROM State"  # noqa: S608 - a constant
                 ).fetchone()
                 hit("sqlite.open.raised")
             hit("sqlite.open.committed")
-            return ArchiveState(identifier, snapshot)
+            return ArchiveState(identifier, *held)
 
         return await self._run(work)
 
@@ -123,6 +124,8 @@ class SqliteArchive:
                     [(each.key, msgspec.json.encode(each).decode()) for each in snapshot.restatements],
                 )
                 hit("sqlite.write.restatements")
+                sqlite_contributions.put(connection, snapshot.contributions)
+                hit("sqlite.write.contributions")
             hit("sqlite.write.committed")
             return written
 
@@ -189,6 +192,17 @@ class SqliteArchive:
             ).fetchall()
         )
         return [msgspec.json.decode(packed, type=Restatement) for (packed,) in rows]
+
+    async def contributions(
+        self, first_period: str, last_period: str, sources: Collection[str] | None = None
+    ) -> AsyncIterator[ContributionRow]:
+        after = (first_period, "")
+        while rows := await self._run(
+            lambda connection, after=after: sqlite_contributions.read(connection, after, last_period, sources)  # type: ignore[misc]
+        ):
+            for row in rows:
+                yield row
+            after = (rows[-1].period, rows[-1].source)
 
     async def correct(self, wanted: Sequence[Correction], void: Collection[Correction] = ()) -> list[Correction]:
         def work(connection: sqlite3.Connection) -> list[Correction]:

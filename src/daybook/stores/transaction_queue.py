@@ -68,11 +68,13 @@ class TransactionQueue:
         element: bytes,
         rejects: Sequence[Reject],
         reversed_source: Source | None = None,
+        sketch: bytes = b"",
     ) -> Enqueued:
         """Push a batch, store its rejects, and advance the checkpoint from `start` to `end`, in one step.
 
         With `reversed_source` the batch reverses that source, if its checkpoint and its mark `reverting` are still
         those; the step notes that the reversal is queued.
+        `sketch` is the source's at `end`; empty when it stays as it is.
         Call it again after a lost reply: `moved_to` the end then says that the batch was queued.
         Raises RecoveringError while Redis' state is not restored.
         """
@@ -98,7 +100,8 @@ class TransactionQueue:
                 "max_queued_bytes": self._limits.queued_bytes,
                 "max_reject_bytes": self._limits.reject_bytes,
                 "reversal": _reversal(reversed_source) if reversed_source else None,
-            },
+            }
+            | ({"sketch": text_of(sketch)} if sketch else {}),
             element,
         )
         match answer[0]:

@@ -110,7 +110,7 @@ def joined(parts: Sequence[CellColumns]) -> CellColumns:
     size = int(places.max()) + 1
     if size <= _DENSE * len(places) + _DENSE_ANYWAY:
         counts, low, high = (_added(places, column, size) for column in (whole.transactions, whole.low, whole.high))
-        places = np.flatnonzero(counts)
+        places = np.flatnonzero(counts | low | high)
         counts, low, high = counts[places], low[places], high[places]
     else:
         order = np.argsort(places)

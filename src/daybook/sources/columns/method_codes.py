@@ -4,6 +4,8 @@ import numpy as np
 
 from daybook.domain.transaction import MAX_METHOD_LENGTH, check_payment_method
 from daybook.sources.columns.words import WORD, Column, Indexes, Mask, WordArray, Words, first
+from daybook.sources.records import SPACE
+from daybook.sources.sketch import NO_HASHES, method_hash
 
 _HASH_BITS, _HASH_ROUNDS = 14, 16
 _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
@@ -15,6 +17,8 @@ class MethodCodes:
     def __init__(self) -> None:
         self.names: list[str] = []
         """Payment methods in the order of their codes. Invalid ones have codes too, but no row with one is sure."""
+        self.hashes = NO_HASHES
+        """Hash of each name, by its code."""
         self._code_of: dict[bytes, int] = {}
         self._code_of_bin = np.full(1 << _HASH_BITS, -1, np.int64)
         self._valid = np.zeros(0, np.bool_)
@@ -70,6 +74,7 @@ class MethodCodes:
                         self._code_of_bin[bin_] = code
             codes[pending[same]] = code_of[bins[pending[same]]]
             pending = pending[~same]
+        self.hashes = np.append(self.hashes, np.array([*map(method_hash, self.names[known:])], np.uint64))
         self._valid = np.append(self._valid, [_is_method(name) for name in self.names[known:]]).astype(np.bool_)
         self._lengths = np.append(self._lengths, length[firsts])
         for at, part in enumerate(self._parts):
@@ -98,6 +103,8 @@ def _hash(length: Indexes, parts: list[WordArray]) -> Indexes:
 
 
 def _is_method(text: str) -> bool:
+    if text.strip(SPACE) != text:  # a row of a file has no spaces around its method, one of JSON keeps them
+        return False
     try:
         return check_payment_method(text) == text
     except ValueError:

@@ -18,6 +18,7 @@ from daybook.sources.columns.words import (
     Column,
     Indexes,
     Mask,
+    WordArray,
     Words,
     are_at_most,
     digits_in,
@@ -28,6 +29,7 @@ from daybook.sources.columns.words import (
     word,
 )
 from daybook.sources.records import Layout
+from daybook.sources.sketch import NO_HASHES, Hashes, merged, row_hashes, smallest
 
 _NEWLINE, _COMMA, _DOT, _RETURN, _FIRST_NON_ASCII = 0x0A, 0x2C, 0x2E, 0x0D, 0x80
 _WHOLE_DIGITS = 10
@@ -55,6 +57,8 @@ class SureSums(NamedTuple):
     """Number of lines in the block."""
     doubtful: list[int]
     """Indexes of the lines that the reference must judge, ascending. Blank lines may be left out."""
+    sketch: Hashes
+    """Sketch of the sure rows."""
 
 
 def sum_sure_rows(block: bytes, layout: Layout) -> SureSums:
@@ -62,14 +66,15 @@ def sum_sure_rows(block: bytes, layout: Layout) -> SureSums:
     parts: list[CellColumns] = []
     doubtful: list[int] = []
     rows = lines = 0
-    methods = MethodCodes()
+    methods, sketch = MethodCodes(), NO_HASHES
     for chunk in _chunks(block):
-        cells, number, good, bad = _sum_chunk(chunk, layout, methods)
+        cells, hashes, number, good, bad = _sum_chunk(chunk, layout, methods)
         parts.append(cells)
+        sketch = merged(sketch, hashes)
         doubtful += (lines + bad).tolist()
         rows += good
         lines += number
-    return SureSums(joined(parts), rows, lines, doubtful)
+    return SureSums(joined(parts), rows, lines, doubtful, sketch)
 
 
 def _chunks(block: bytes) -> Iterator[bytes]:
@@ -81,25 +86,31 @@ def _chunks(block: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _sum_chunk(chunk: bytes, layout: Layout, methods: MethodCodes) -> tuple[CellColumns, int, int, Indexes]:
-    """Return the sums of the sure rows, the number of lines, of sure rows, and the indexes of the doubtful lines."""
+def _sum_chunk(chunk: bytes, layout: Layout, methods: MethodCodes) -> tuple[CellColumns, Hashes, int, int, Indexes]:
+    """Return the sums and the sketch of the sure rows, the number of lines, of sure rows, and the indexes of the
+    doubtful lines.
+    """
     words = Words(chunk)
     line_ends, lines, columns = _split(words, layout.width)
-    days, sure = _days(words, columns[layout.timestamp])
+    days, times, sure = _days(words, columns[layout.timestamp])
     types, known = _types(words, columns[layout.type])
     sure &= known & _is_utf8(chunk, words, line_ends)[lines]
     codes, known = methods.codes(words, columns[layout.payment_method])
     sure &= known
     units, known = _amounts(words, columns[layout.amount])
     sure &= known
+    if layout.currency is not None:
+        sure &= _are_in(words, columns[layout.currency[0]], layout.currency[1].encode())
     if not sure.all():
         lines, days, types, codes, units = (part[sure] for part in (lines, days, types, codes, units))
+        times = times[sure]
+    sketch = smallest(row_hashes(days * 2 + types, times, methods.hashes[codes], units)) if len(lines) else NO_HASHES
     cells = _add_up(days, types, codes, units, methods.names)
     if len(lines) == len(line_ends):
-        return cells, len(lines), len(lines), _NO_LINES
+        return cells, sketch, len(lines), len(lines), _NO_LINES
     doubtful = ~_are_blank(words, line_ends)
     doubtful[lines] = False
-    return cells, len(line_ends), len(lines), np.flatnonzero(doubtful)
+    return cells, sketch, len(line_ends), len(lines), np.flatnonzero(doubtful)
 
 
 def _split(words: Words, width: int) -> tuple[Indexes, Indexes, list[Column]]:
@@ -137,8 +148,10 @@ def _is_utf8(block: bytes, words: Words, line_ends: Indexes) -> Mask:
     return good
 
 
-def _days(words: Words, column: Column) -> tuple[Indexes, Mask]:
-    """Return the days as ordinals, and which timestamps look like 2026-01-15T10:30:00 and name a day that exists."""
+def _days(words: Words, column: Column) -> tuple[Indexes, WordArray, Mask]:
+    """Return the days as ordinals, the times of day as words of digits, and which timestamps look like
+    2026-01-15T10:30:00 and name a day that exists.
+    """
     start = column.start
     date, sure = digits_in(words.at(start), b"0000-00-")
     day_and_time, good = digits_in(words.at(start + 8), b"00T00:00")
@@ -151,13 +164,13 @@ def _days(words: Words, column: Column) -> tuple[Indexes, Mask]:
     sure &= (months - 1 < 12) & (day - 1 < 31)  # noqa: PLR2004 - months and days; unsigned, 0 - 1 is very large
     codes = np.where(sure, (12 * years + months) * 32 + day, _PLACEHOLDER_DAY).astype(np.int64)
     if not len(codes):
-        return codes, sure
+        return codes, clock, sure
     oldest, newest = int(codes.min()), int(codes.max())
     if newest - oldest < _DAYS_IN_TABLE:
         ordinals = _ordinals(np.arange(oldest, newest + 1))[codes - oldest]
     else:
         ordinals = _ordinals(codes)
-    return ordinals, sure & (ordinals > 0)
+    return ordinals, clock, sure & (ordinals > 0)
 
 
 def _ordinals(codes: Indexes) -> Indexes:
@@ -176,6 +189,13 @@ def _types(words: Words, column: Column) -> tuple[Indexes, Mask]:
     withdrawal = (length == len("withdrawal")) & (ending == word(b"thdrawal"))
     withdrawal &= (words.bytes[start] == ord("w")) & (words.bytes[start + 1] == ord("i"))
     return withdrawal.astype(np.int64), deposit | withdrawal
+
+
+def _are_in(words: Words, column: Column, currency: bytes) -> Mask:
+    """Return which fields are the code of the currency, which has three letters."""
+    ending = words.at(column.end - WORD) >> np.uint64(8 * (WORD - len(currency)))
+    right: Mask = (column.end - column.start == len(currency)) & (ending == word(currency))
+    return right
 
 
 def _amounts(words: Words, column: Column) -> tuple[Indexes, Mask]:

@@ -5,7 +5,11 @@ local token, milliseconds, steal = unpack(ARGV)
 
 local present = redis.call('GET', lease)
 if present and present ~= token and steal ~= '1' then
-  return {0, redis.call('PTTL', lease)}
+  local milliseconds_left = redis.call('PTTL', lease)
+  if milliseconds_left == -1 then
+    return redis.error_reply('FOREIGN ' .. lease .. ' string without expiry') -- each lease of Daybook expires
+  end
+  return {0, milliseconds_left}
 end
 redis.call('SET', lease, token, 'PX', milliseconds)
 if redis.call('HGET', holder, 'owner') ~= token then

@@ -1,6 +1,7 @@
 -- Makes one commit: applies the oldest elements of the queue to the buckets, once.
 -- This is the fence: it checks everything before its first write.
--- It trims the queue first, so that a Redis at its memory limit can still go on.
+-- It trims the queue first, so that a Redis at its memory limit can still go on. Elements that become contributions
+-- are moved: trimming nothing before that lets the script write at the limit all the same.
 -- commit: `stores/commit.py:encode`. Offsets and versions are texts: Lua's numbers are exact only below 2^53.
 -- Answers {'ok'}, or, with nothing written:
 --   {'done'}: this commit is applied already, and its reply was lost;
@@ -8,7 +9,8 @@
 --   {'gap', source}: the source's ledger is not where the commit expects it;
 --   {'stale', bucket, ...}: these buckets are not at their expected version, or their totals are no hash
 --     of as many methods as expected.
-local lane, state, queue, versions, changed, dirty, resident, closed, changed_sources, rejects, restatements = unpack(KEYS)
+local lane, state, queue, versions, changed, dirty, resident, closed, changed_sources, rejects, restatements,
+  contributions = unpack(KEYS)
 local token, commit = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
 
@@ -53,13 +55,24 @@ if #stale > 1 then
   return stale
 end
 
-call('LTRIM', queue, 0, -(commit.trim + 1))
+if commit.moves_elements then
+  call('LTRIM', queue, 0, -1)
+  for _ = 1, commit.trim do
+    call('LMOVE', queue, contributions, 'RIGHT', 'RIGHT')
+  end
+else
+  call('LTRIM', queue, 0, -(commit.trim + 1))
+end
 call('HSET', lane, 'sequence', commit.sequence)
 if call('HINCRBY', state, 'queued_bytes', 0 - commit.freed_bytes) < 0 then
   call('HSET', state, 'queued_bytes', 0)
 end
 for _, move in ipairs(commit.ledgers) do
   local source = commit.source_prefix .. move.source
+  local contributed = call('HGET', source, 'contributed') or '0'
+  if move.drops_contributions or (commit.keeps_contributions and contributed == move.expected) then
+    call('HSET', source, 'contributed', move.offset)
+  end
   call('HSET', source, 'ledger', move.offset, 'applied', move.position, 'refused', move.refused)
   if move.moves_checkpoint then
     call('HSET', source, 'id', move.source, 'checkpoint', move.offset, 'read', move.position)
@@ -99,5 +112,7 @@ for _, bucket in ipairs(commit.buckets) do
 end
 in_parts(commit.rejects, function(...) call('RPUSH', rejects, ...) end)
 in_parts(commit.restatements, function(...) call('RPUSH', restatements, ...) end)
+in_parts(commit.contributions, function(...) call('RPUSH', contributions, ...) end)
 call('HINCRBY', state, 'record_bytes', commit.record_bytes)
+call('HINCRBY', state, 'contribution_bytes', commit.contribution_bytes)
 return {'ok'}

@@ -41,6 +41,9 @@ if batch.reject_bytes > 0 and recorded > 0 and recorded + batch.reject_bytes > b
 end
 redis.call('LPUSH', queue, element)
 redis.call('HSET', source, 'checkpoint', batch.checkpoint, 'read', batch.position)
+if batch.sketch then
+  redis.call('HSET', source, 'sketch', batch.sketch)
+end
 redis.call('HINCRBY', source, 'revision', 1)
 redis.call('SADD', changed_sources, batch.source)
 redis.call('HINCRBY', state, 'queued_bytes', #element)

@@ -51,6 +51,9 @@ for id, source in pairs(held) do
     end
     local key = request.source_prefix .. id
     call('HSET', key, 'checkpoint', source.ledger, 'read', source.applied, 'untouched', '')
+    if source.ledger == '0' then
+      call('HDEL', key, 'sketch')
+    end
     call('HINCRBY', key, 'revision', 1)
     call('HINCRBY', key, 'rereads', 1)
     call('SADD', changed_sources, id)

@@ -5,7 +5,7 @@
 -- archive: `stores/restore.py:restore`.
 -- Answers {'ok', buckets dropped, batches dropped, other elements dropped}, or {'lost'}: another owner has the lane.
 local lane, state, queue, versions, archived, dirty, changed, resident, closed, sources, changed_sources, rejects,
-  restatements, evicted = unpack(KEYS)
+  restatements, contributions, evicted = unpack(KEYS)
 local token, archive = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
 
@@ -16,6 +16,10 @@ end
 if call('HGET', lane, 'owner') ~= token then
   return {'lost'}
 end
+call('LLEN', queue) -- raises an error for another type, before the first write
+for _, id in ipairs(call('SMEMBERS', sources)) do
+  call('HLEN', key_of(id))
+end
 local names = call('HKEYS', versions)
 for _, name in ipairs(names) do
   call('DEL', archive.totals_prefix .. name, archive.counts_prefix .. name)
@@ -25,10 +29,10 @@ local queue_key = key_of(archive.queue_source)
 local queue_ledger = tonumber(call('HGET', queue_key, 'ledger') or 0)
 local sources_version = tonumber(call('HGET', state, 'registry') or 0)
 call('DEL', state, versions, archived, dirty, changed, resident, closed, changed_sources, rejects, restatements,
-  evicted)
+  contributions, evicted)
 for _, id in ipairs(call('SMEMBERS', sources)) do
   call('HSET', key_of(id), 'checkpoint', 0, 'ledger', 0, 'read', archive.beginning, 'applied', archive.beginning,
-    'refused', '', 'untouched', '')
+    'refused', '', 'untouched', '', 'contributed', 0, 'sketch', '')
   call('HDEL', key_of(id), 'reverting')
   call('SADD', changed_sources, id)
 end
@@ -65,5 +69,5 @@ for _ = 1, call('LLEN', queue) do
 end
 call('HSET', state, 'archive', archive.id, 'snapshot', archive.snapshot, 'settled', archive.snapshot,
   'registry', sources_version + 1, 'queued_bytes', 0, 'record_bytes', 0, 'restored', token,
-  'queue', queue)
+  'queue', queue, 'contributions', archive.contributions, 'contribution_bytes', 0)
 return {'ok', #names, batches, others}

@@ -1,12 +1,13 @@
 -- Takes a snapshot: copies everything that the archive does not hold yet, consistently, under the next number.
 -- Rejects of rows after their source's ledger wait for a later snapshot: after a restore those rows are judged again.
 -- request: `stores/dumps.py:snapshot`.
+-- Contributions stay where they are: `stores/dumps.py:contributions` reads the counted ones.
 -- Answers {'ok', number, bytes of these rejects and restatements, {{name, version, totals, counts}, ...},
---   {fields of a source, ...}, rejects, restatements}, or:
+--   {fields of a source, ...}, rejects, restatements, {index of the first contribution, their number, their bytes}}, or:
 --   {'none'}: the archive holds everything;
 --   {'lost'}: another owner has the lane, or Redis was wiped or set back.
 -- A key of another type: an error in the place of its content.
-local lane, state, versions, dirty, changed_sources, rejects_key, restatements_key = unpack(KEYS)
+local lane, state, versions, dirty, changed_sources, rejects_key, restatements_key, contributions = unpack(KEYS)
 local token, request = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
 
@@ -43,7 +44,9 @@ for _, restatement in ipairs(restatements) do
   record_bytes = record_bytes + #restatement
 end
 local names, ids = call('SMEMBERS', dirty), call('SMEMBERS', changed_sources)
-if #names == 0 and #ids == 0 and #rejects == 0 and #restatements == 0 then
+local contributed = call('HMGET', state, 'contributions', 'contribution_bytes')
+contributed = {tonumber(contributed[1] or 0), call('LLEN', contributions), tonumber(contributed[2] or 0)}
+if #names == 0 and #ids == 0 and #rejects == 0 and #restatements == 0 and contributed[2] == 0 then
   return {'none'}
 end
 local buckets, sources = {}, {}
@@ -54,5 +57,6 @@ end
 for i, id in ipairs(ids) do
   sources[i] = call('HGETALL', request.source_prefix .. id)
 end
+call('LTRIM', contributions, 0, -1) -- trims nothing; it lets the script write at the memory limit
 local number = call('HINCRBY', state, 'snapshot', 1)
-return {'ok', number, record_bytes, buckets, sources, rejects, restatements}
+return {'ok', number, record_bytes, buckets, sources, rejects, restatements, contributed}

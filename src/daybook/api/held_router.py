@@ -1,0 +1,29 @@
+"""`POST /v1/imports/{source}/release` and `/drop`."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+
+from daybook.api.dependencies import ServicesDependency
+from daybook.api.schemas import Detail, ImportState
+from daybook.api.service_router import import_state
+from daybook.books import source_list
+
+router = APIRouter(prefix="/v1", tags=["imports"])
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {code: {"model": Detail} for code in (404, 409, 503)}
+SourceId = Annotated[str, Path(max_length=100)]
+
+
+@router.post("/imports/{source}/release", responses=_RESPONSES, summary="Let a held or dropped source be imported")
+async def release(services: ServicesDependency, source: SourceId) -> ImportState:
+    """Import a source all the same."""
+    services.check_recovered()
+    return import_state(await source_list.release(services.stores, source))
+
+
+@router.post("/imports/{source}/drop", responses=_RESPONSES, summary="Never read a held source")
+async def drop(services: ServicesDependency, source: SourceId) -> ImportState:
+    """Drop a held source: it stays listed as `dropped`, and its file stays where it is."""
+    services.check_recovered()
+    return import_state(await source_list.drop(services.stores, source))

@@ -1,0 +1,99 @@
+"""The rows that were imported before: an index of the sketches of all sources, in bounded memory."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daybook.sources.sketch import ALL_ROWS, NO_HASHES, Hashes, bound_of
+
+_MOST = 1 << 20
+"""Largest number of hashes in the index: 12 MiB. Above it only the smaller half of all possible hashes is kept on."""
+_RECENT = 1 << 14
+_SOURCES_EACH = 16
+"""Largest number of sources that are named for one hash."""
+
+
+class Seen(NamedTuple):
+    """The rows of a sketch that one source has, too."""
+
+    source: str
+    places: list[int]
+    """Indexes in the sketch, ascending."""
+    bound: int
+    """The index knows every row of the source whose hash is not larger."""
+
+
+class SeenRows:
+    """Hashes of sketches, each with its sources. Not thread-safe."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._bound = ALL_ROWS
+        self._ids: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._bounds: list[int] = []
+        self._hashes, self._sources = NO_HASHES, np.zeros(0, np.int32)
+        """The hashes in ascending order, and the number of the source of each."""
+        self._recent: defaultdict[int, list[int]] = defaultdict(list)
+        """The same for the hashes that came last; they move to the arrays together."""
+        self._recent_entries = 0
+
+    def __len__(self) -> int:
+        return len(self._hashes) + self._recent_entries
+
+    def put(self, source: str, sketch: Hashes) -> None:
+        """Add a source, or the rows that its sketch has more than before."""
+        number = self._numbers.setdefault(source, len(self._ids))
+        is_new = number == len(self._ids)
+        if is_new:
+            self._ids.append(source)
+            self._bounds.append(ALL_ROWS)
+        self._bounds[number] = bound_of(sketch)
+        if self._bound != ALL_ROWS:
+            sketch = sketch[sketch <= np.uint64(self._bound)]
+        known = set() if is_new else {place for place, each in self._find(sketch) if each == number}
+        for place, each in enumerate(sketch.tolist()):
+            if place not in known and len(self._recent[each]) < _SOURCES_EACH:
+                self._recent[each].append(number)
+                self._recent_entries += 1
+        if self._recent_entries > _RECENT:
+            self._settle()
+
+    def find(self, sketch: Hashes) -> list[Seen]:
+        """Return the sources that have rows of the sketch."""
+        places: defaultdict[int, list[int]] = defaultdict(list)
+        for place, number in sorted(self._find(sketch)):
+            places[number].append(place)
+        return [Seen(self._ids[each], found, min(self._bounds[each], self._bound)) for each, found in places.items()]
+
+    def _find(self, sketch: Hashes) -> set[tuple[int, int]]:
+        """Return pairs of a place in the sketch and the number of a source that has that row."""
+        found = set()
+        if len(self._hashes):
+            first = np.searchsorted(self._hashes, sketch)
+            there = self._hashes[np.minimum(first, len(self._hashes) - 1)] == sketch
+            for place in np.flatnonzero(there).tolist():
+                last = min(np.searchsorted(self._hashes, sketch[place], "right"), first[place] + _SOURCES_EACH)
+                found |= {(place, number) for number in self._sources[first[place] : last].tolist()}
+        if self._recent:
+            for place, each in enumerate(sketch.tolist()):
+                if each in self._recent:
+                    found |= {(place, number) for number in self._recent[each]}
+        return found
+
+    def _settle(self) -> None:
+        """Move the recent hashes to the arrays, and halve the bound while there are too many."""
+        more = sorted((each, number) for each, numbers in self._recent.items() for number in numbers)
+        hashes = np.array([each for each, _ in more], np.uint64)
+        sources: NDArray[np.int32] = np.array([number for _, number in more], np.int32)
+        places = np.searchsorted(self._hashes, hashes)
+        self._hashes = np.insert(self._hashes, places, hashes)
+        self._sources = np.insert(self._sources, places, sources)
+        self._recent.clear()
+        self._recent_entries = 0
+        while len(self._hashes) > self._most:
+            self._bound //= 2
+            kept = int(np.searchsorted(self._hashes, np.uint64(self._bound), "right"))
+            self._hashes, self._sources = self._hashes[:kept].copy(), self._sources[:kept].copy()
