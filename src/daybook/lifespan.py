@@ -33,10 +33,13 @@ from daybook.sources.row_sums import Limits
 from daybook.stores import redis_keys
 from daybook.stores.archive import Archive
 from daybook.stores.connection import RedisConnection
+from daybook.stores.lease import purpose_of
 from daybook.stores.sqlite_archive import SqliteArchive
 from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 
+SERVE = "daybook serve"
+"""The command of a service, as the DataDir's lock and the lane's lease name it."""
 _BLOCKS_IN_MEMORY = 4
 _REJECTS_PER_BATCH = 1000
 _REDIS_TIMEOUT_SECONDS = 10.0
@@ -63,6 +66,8 @@ class OpenStores(Stores):
     """A second connection to the same Redis, for questions about its health. An answer takes a second at most."""
     shared: Path | None = None
     """The socket of the embedded server that another process owns."""
+    purpose: str = ""
+    """The command that opened them."""
 
     @property
     def alone(self) -> bool:
@@ -97,7 +102,9 @@ async def open_stores(settings: Settings, purpose: str, *, share: bool = False) 
         limits = QueueLimits(settings.max_queue_elements, settings.max_queue_bytes, settings.max_reject_bytes)
         queue = TransactionQueue(redis, settings.queue_key, limits)
         shared = Path(unix_socket) if unix_socket and valkey is None else None
-        yield OpenStores(redis=redis, queue=queue, archive=archive, valkey=valkey, probe=probe, shared=shared)
+        yield OpenStores(
+            redis=redis, queue=queue, archive=archive, valkey=valkey, probe=probe, shared=shared, purpose=purpose
+        )
 
 
 def _redis(
@@ -160,10 +167,16 @@ async def owner_ended(data_dir: Path, stores: OpenStores, stop: StopToken) -> bo
 
 async def has_lane(stores: OpenStores) -> bool:
     """Return whether Redis answers and some process holds the lane there."""
+    return await lane_owner(stores) is not None
+
+
+async def lane_owner(stores: OpenStores) -> str | None:
+    """Return the command that holds the lane, such as `SERVE`; None when no process does or Redis does not answer."""
     try:
-        return bool(await stores.probe.command("EXISTS", redis_keys.LANE_LEASE))
+        token: bytes | None = await stores.probe.command("GET", redis_keys.LANE_LEASE)
     except StoreUnavailableError:
-        return False
+        return None
+    return None if token is None else purpose_of(token)
 
 
 def _archive(settings: Settings) -> Archive:
@@ -237,6 +250,7 @@ def make_lane(settings: Settings, stores: OpenStores) -> Lane:
         settings.max_methods_per_bucket,
         alone=stores.alone,
         keep_contributions=settings.keep_contributions,
+        purpose=stores.purpose,
     )
     return Lane(stores, lane_settings)
 
@@ -249,7 +263,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
     for what is wrong before any store answers. A ConfigurationError of a task stops the supervisor, which
     keeps it as `fatal`.
     """
-    async with open_stores(settings, "daybook serve") as stores, importing(settings, stores) as context:
+    async with open_stores(settings, SERVE) as stores, importing(settings, stores) as context:
         lane = make_lane(settings, stores)
         imports = ImportManager(settings.csv_file_path, context)
         if stores.valkey is not None:

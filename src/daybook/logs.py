@@ -9,6 +9,9 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
+_SHOWN = "shown_by_command"
+"""Field of the lines that `daybook import` shows in its own way."""
+
 
 def printable(text: str) -> str:
     """Return the text with control characters, line ends and bytes that are no UTF-8 written out as escapes."""
@@ -29,7 +32,10 @@ def _escape(letter: str) -> str:
 
 
 def configure(*, quiet: bool = False) -> None:
-    """Set up logging for this process. `quiet` drops all lines below warnings."""
+    """Set up logging for this process.
+
+    `quiet` is for commands: it drops all lines below warnings, and those that the command shows in its own way.
+    """
     json = os.environ.get("LOG_FORMAT") == "json"
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
@@ -44,13 +50,24 @@ def configure(*, quiet: bool = False) -> None:
     ]
     further = structlog.processors.format_exc_info if json else _make_printable
     structlog.configure(
-        processors=[*shared, further, renderer],
+        processors=[_drop_shown if quiet else _keep_shown, *shared, further, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PrintableFormatter("%(asctime)s [%(levelname)s] %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def _keep_shown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event.pop(_SHOWN, None)
+    return event
+
+
+def _drop_shown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if event.pop(_SHOWN, False):
+        raise structlog.DropEvent
+    return event
 
 
 class _PrintableFormatter(logging.Formatter):

@@ -15,6 +15,7 @@ import uvicorn
 
 from daybook.api.app import create_app
 from daybook.api.http_protocol import BoundedHttpProtocol
+from daybook.cli.exits import Exit
 from daybook.errors import ConfigurationError
 from daybook.lifespan import running_service
 from daybook.runtime.stop import StopToken
@@ -23,7 +24,6 @@ from daybook.settings import Settings
 
 log = structlog.get_logger("daybook")
 
-FORCED_EXIT_CODE = 3
 _FORCE_SHARE = 0.9
 """Share of ForceShutDownTimeout after which the process is killed, so that it is gone when the time is over."""
 _OPEN_ADDRESS = (
@@ -74,6 +74,7 @@ async def serve(settings: Settings) -> None:
             await asyncio.gather(stopping, ending)
     if supervisor.fatal is not None:
         raise supervisor.fatal
+    log.info("stopped")
 
 
 async def _end_in_time(stop: StopToken, settings: Settings) -> None:
@@ -93,7 +94,7 @@ def _end_by_force_after(seconds: float) -> None:
     def end() -> None:
         sys.stderr.write(f"daybook: still running {seconds:g} s after the stop signal: ended by force\n")
         sys.stderr.flush()
-        os._exit(FORCED_EXIT_CODE)
+        os._exit(Exit.FORCED)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True

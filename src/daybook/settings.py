@@ -2,14 +2,18 @@
 
 import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from daybook.domain.currency import checked_currency
 from daybook.errors import ConfigurationError
+from daybook.logs import printable
 
 
 def _named(name: str, *further: str, default: Any, **bounds: Any) -> Any:
@@ -31,6 +35,9 @@ A payment method has at most 64 characters of 4 bytes. BSON adds a type byte and
 A redo document holds one such bucket and up to 1 MiB around it. A restatement takes less: one name with an array of
 two Decimal128 and an int64 (1 + 256 + 1 + 54 = 312 bytes a method).
 """
+
+_NEAR, _FAR, _LONG = 1, 2, 10
+"""A variable is one letter away from the setting that is meant, two where the setting's name has ten or more."""
 
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
@@ -99,8 +106,11 @@ class Settings(BaseSettings):
 def load(**overrides: Any) -> Settings:
     """Return the settings from the environment and `.env`; `overrides` go before both.
 
+    Says on standard error which variables are nearly a setting's name.
     Raises ConfigurationError with the variable, its value (unless it is secret) and what is allowed.
     """
+    for name, meant in misspelt().items():
+        sys.stderr.write(f"daybook: {printable(name)}: did you mean {meant}? It is ignored as it is\n")
     try:
         loaded = Settings(**overrides)
     except ValidationError as error:
@@ -112,6 +122,47 @@ def load(**overrides: Any) -> Settings:
     if problem := loaded.problem():
         raise ConfigurationError(problem)
     return loaded
+
+
+def misspelt() -> dict[str, str]:
+    """Return the variables of the environment and of `.env` that are nearly a setting's name, each with that name.
+
+    Nothing else uses such a name, as a rule. Words that are far from every name belong to other programs.
+    """
+    known = {form.lower() for form in _forms()} | {"log_format"}
+    variables = dict.fromkeys([*os.environ, *dotenv_values(str(Settings.model_config["env_file"]))])
+    found = {name: _nearest(name) for name in variables if name.lower() not in known}
+    return {name: meant for name, meant in found.items() if meant}
+
+
+def _forms() -> Iterator[str]:
+    for field in Settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            yield from map(str, field.validation_alias.choices)
+
+
+def _nearest(name: str) -> str:
+    """Return the setting's name that a word is one or two letters away from, in the word's own form; else empty."""
+    is_snake = "_" in name
+    forms = [form for form in _forms() if ("_" in form) == is_snake]
+    distance, nearest = min((_distance(_folded(name), _folded(form)), form) for form in forms)
+    return nearest if distance <= (_FAR if len(_folded(nearest)) >= _LONG else _NEAR) else ""
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _distance(first: str, second: str) -> int:
+    """Return the number of letters to add, remove or replace to make one word of the other."""
+    if abs(len(first) - len(second)) > _FAR:
+        return _FAR + 1
+    row = list(range(len(second) + 1))
+    for index, letter in enumerate(first, 1):
+        before, row[0] = row[0], index
+        for place, other in enumerate(second, 1):
+            before, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, before + (letter != other))
+    return row[-1]
 
 
 def _name_in_use(name: str) -> str:

@@ -28,7 +28,7 @@ def assert_printable(*texts: str) -> None:
 
 def test_commands_escape_names(daybook: Commands, tmp_path: Path, file: Path) -> None:
     shown = f"{tmp_path}/{SHOWN}"
-    told = daybook.run("import", file)
+    told = daybook.run("import", file, code=4)
     assert told.output == f"{shown}: imported: 2 rows = 1 applied + 1 rejected + 0 waiting\n"
     verified = daybook.run("verify", file)
     assert verified.output.startswith(f"{shown}: recomputed: 2 rows")
@@ -49,7 +49,7 @@ def test_commands_escape_names(daybook: Commands, tmp_path: Path, file: Path) ->
 
 def test_the_progress_on_a_terminal_escapes_names(daybook: Commands, file: Path) -> None:
     daybook.settings |= {"FORCE_COLOR": 1}
-    told = daybook.run("import", file)
+    told = daybook.run("import", file, code=4)
     assert NAME not in told.log
 
 

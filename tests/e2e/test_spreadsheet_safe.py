@@ -30,7 +30,7 @@ def rows_of(text: str) -> list[list[str]]:
 
 
 def test_a_plain_export_is_exact(daybook: Commands, tmp_path: Path, file: Path) -> None:
-    daybook.run("import", file)
+    daybook.run("import", file, code=4)
     exported = tmp_path / "rejects.csv"
     daybook.run("rejects", "export", file, "-o", exported)
     header, *rows = rows_of(exported.read_bytes().decode())
@@ -41,13 +41,13 @@ def test_a_plain_export_is_exact(daybook: Commands, tmp_path: Path, file: Path) 
 def test_a_safe_export_goes_the_way_back(
     daybook: Commands, make_service: MakeService, tmp_path: Path, file: Path
 ) -> None:
-    daybook.run("import", file)
+    daybook.run("import", file, code=4)
     exported = tmp_path / "safe.csv"
     daybook.run("rejects", "export", file, "--spreadsheet-safe", "-o", exported)
     text = exported.read_bytes().decode()
     assert not [cell for row in rows_of(text) for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
-    told = daybook.run("rejects", "import", exported)
+    told = daybook.run("rejects", "import", exported, code=4)
     assert ": 12 rows = 0 applied + 12 rejected" in told.output, "as it is, it adds nothing"
 
     corrected = tmp_path / "corrected.csv"

@@ -106,3 +106,34 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MongoDbUri", "mongodb://user:hunter2@h/")
     monkeypatch.setenv("RedisPassword", "hunter2")
     assert "hunter2" not in f"{settings.load()!r} {settings.load()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CutOffDay", "CutOffDays"),
+        ("CUT_OFF_DAY", "CUT_OFF_DAYS"),
+        ("MongoDBUrl", "MongoDbUri"),
+        ("MONGODB_URI", "MONGO_DB_URI"),
+        ("RedisTransactionQueueKeyNames", "RedisTransactionQueueKeyName"),
+        ("HttpPorts", "HttpPort"),
+        ("DataDirs", "DataDir"),
+    ],
+)
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_misspelt_setting_is_named(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, in_file: bool
+) -> None:
+    if in_file:
+        (tmp_path / ".env").write_text(f"{name}=1\nCutOffMinutes=3\n")
+    else:
+        monkeypatch.setenv(name, "1")
+    assert settings.misspelt() == {name: meant}
+
+
+@pytest.mark.parametrize(
+    "name", ["HTTP_PROXY", "HTTPS_PROXY", "REDIS_URL", "DATABASE_URL", "HOSTNAME", "LOG_FORMAT", "cutoffdays", "PORT"]
+)
+def test_other_words_are_no_misspelt_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    assert settings.misspelt() == {}

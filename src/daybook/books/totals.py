@@ -10,7 +10,7 @@ from typing import NamedTuple
 from daybook.books.exact_json import encode, member, number_of, object_of
 from daybook.domain.bucket import TYPES, Bucket, Cells, HeldBucket
 from daybook.errors import InvalidRangeError
-from daybook.stores.consistent_read import consistent_read
+from daybook.stores.consistent_read import check_briefly, consistent_read
 from daybook.stores.stores import Stores
 
 Days = dict[str, dict[str, Cells]]
@@ -32,18 +32,21 @@ async def read_parts(stores: Stores, first: date, last: date) -> AsyncIterator[P
     """Read every bucket of a range of days, both ends included, part by part in order of days.
 
     The range is read in spans of at most 100 days with resident buckets. Redis is read first, so that a bucket evicted
-    in between is still found. When a bucket of a span is not resident, the archive is read for the whole span. Use
-    the parts only when the iteration ends without an error: if the archive was read, the end checks that neither
-    store was set back (`consistent_read`). Raises InvalidRangeError, StoreUnavailableError, and DamagedBucketError.
+    in between is still found. When the archive may hold a bucket of a span that Redis does not hold
+    (`stores/evicted.py`), the archive is read for the whole span. Use the parts only when the iteration ends without an
+    error: unless Redis holds every bucket, the end checks that neither store was set back (`consistent_read`). An
+    archive that was not needed must answer soon for that. Raises InvalidRangeError, StoreUnavailableError, and
+    DamagedBucketError.
     """
     check_range(first, last)
     before = await stores.hot.restored_state()
     resident = await stores.hot.resident(first.isoformat(), last.isoformat())
     async with AsyncExitStack() as stack:
-        is_archive_asked = False
+        is_archive_asked = is_incomplete = False
         for span in _spans(first, last, resident):
             found = await stores.hot.read(span.resident)
-            if len(found) < span.buckets:
+            is_incomplete |= len(found) < span.buckets
+            if len(found) < span.buckets and await stores.evicted.is_needed(span.first, span.last, found, before):
                 if not is_archive_asked:
                     await stack.enter_async_context(consistent_read(stores, before))
                     is_archive_asked = True
@@ -52,6 +55,8 @@ async def read_parts(stores: Stores, first: date, last: date) -> AsyncIterator[P
                         yield part
                     found.setdefault(bucket, archived)
             yield found
+    if is_incomplete and not is_archive_asked:
+        await check_briefly(stores, before)
 
 
 class _Span(NamedTuple):

@@ -49,6 +49,23 @@ Asker = Annotated[str, typer.Option("--by", help="Who asks for it; without it th
 Reason = Annotated[str, typer.Option(help="The reason, which stays with the source.")]
 
 
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        from daybook import __version__
+
+        typer.echo(f"daybook {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def serve() -> None:
     """Run the service until SIGTERM or Ctrl-C. Settings come from the environment or from `.env`."""
@@ -107,8 +124,7 @@ def import_files(
         replacing = reverting.replace(loaded, replace, files[0], by, why, complete=complete, told=told)
         reverting.tell_replaced(uvloop.run(replacing))
         return
-    if not uvloop.run(import_all(loaded, files, complete=complete, anyway=anyway, told=told)):
-        raise typer.Exit(1)
+    raise typer.Exit(uvloop.run(import_all(loaded, files, complete=complete, anyway=anyway, told=told)))
 
 
 @app.command()
@@ -125,23 +141,27 @@ def inspect(
 
 @app.command()
 def stats(
-    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
-    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")],
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, or a month or a year.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, included.")] = None,
     output: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.TABLE,
     by: Annotated[Division | None, typer.Option("--by", help="Show what each source added to the totals.")] = None,
 ) -> None:
-    """Print the totals of a range of days. The service may run or not."""
+    """Print the totals of a range of days, else of the last month that has any. The service may run or not."""
     from daybook import settings
-    from daybook.cli import ending, reporting
+    from daybook.cli import dates, ending, reporting
 
+    try:
+        begin = None if first is None else dates.parse(first).first
+        end = None if last is None else dates.parse(last).last
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     if by is Division.SOURCE:
         from daybook.cli import reporting_by_source
 
-        found = ending.run(reporting_by_source.load(settings.load(), first.date(), last.date()))
+        found = ending.run(reporting_by_source.load(settings.load(), begin, end))
         reporting_by_source.PRINTERS[output.value](found)
         return
-    days = ending.run(reporting.load_days(settings.load(), first.date(), last.date()))
-    reporting.PRINTERS[output.value](days)
+    reporting.print_report(ending.run(reporting.load_report(settings.load(), begin, end)), output.value)
 
 
 @app.command()
@@ -189,8 +209,7 @@ def import_rejects(
     from daybook.cli import rejecting
 
     memory.tune()
-    if not uvloop.run(rejecting.import_corrections(settings.load(replay_speed=0.0), files)):
-        raise typer.Exit(1)
+    raise typer.Exit(uvloop.run(rejecting.import_corrections(settings.load(replay_speed=0.0), files)))
 
 
 @sources.command("revert")

@@ -1,4 +1,4 @@
-"""The end of a command by Ctrl-C or SIGTERM: soon, whatever it waits for."""
+"""The end of a command by Ctrl-C or SIGTERM: soon, whatever it waits for; at once by a second Ctrl-C."""
 
 import asyncio
 import os
@@ -26,16 +26,20 @@ class Interruption(StopToken):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.grace_seconds = settings.graceful_shutdown_seconds
+        self.exit_code = 0
+        """128 and the number of the first signal; 0 before it."""
         self._force_seconds = settings.force_shutdown_seconds
         _on_signals(self._take)
 
     def _take(self, number: int) -> None:
+        self.exit_code = self.exit_code or 128 + number
         self.set()
+        then = "; run the command again to go on"
         if number == signal.SIGINT:
             self.grace_seconds = min(self.grace_seconds, _CTRL_C_GRACE_SECONDS)
-            _end_by_force_after(_FORCE_SECONDS, number)
+            _end_by_force_after(_FORCE_SECONDS, number, then)
         else:
-            _end_by_force_after(self.grace_seconds + self._force_seconds, number)
+            _end_by_force_after(self.grace_seconds + self._force_seconds, number, then)
 
 
 def run(main: Coroutine[Any, Any, Answer]) -> Answer:
@@ -65,19 +69,28 @@ def run(main: Coroutine[Any, Any, Answer]) -> Answer:
 
 
 def _on_signals(take: Callable[[int], None]) -> None:
+    taken: set[int] = set()
+
+    def take_or_end(number: int) -> None:
+        if number == signal.SIGINT in taken:
+            _end(number, "\n")
+        taken.add(number)
+        take(number)
+
     for number in _SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, take, number)
+        asyncio.get_running_loop().add_signal_handler(number, take_or_end, number)
 
 
-def _end_by_force_after(seconds: float, number: int) -> None:
+def _end_by_force_after(seconds: float, number: int, then: str = "") -> None:
     """End the process by force after `seconds`. The next start finds an embedded server that is left over."""
-
-    def end() -> None:
-        cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
-        sys.stderr.write(f"{cursor}daybook: not done {seconds:g} s after the stop signal: ended by force\n")
-        sys.stderr.flush()
-        os._exit(128 + number)
-
-    timer = threading.Timer(seconds, end)
+    message = f"daybook: not done {seconds:g} s after the stop signal: ended by force{then}\n"
+    timer = threading.Timer(seconds, _end, (number, message))
     timer.daemon = True
     timer.start()
+
+
+def _end(number: int, message: str) -> None:
+    cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
+    sys.stderr.write(f"{cursor}{message}")
+    sys.stderr.flush()
+    os._exit(128 + number)

@@ -9,7 +9,9 @@ from pathlib import Path
 from daybook import lifespan, logs
 from daybook.cli.asking import Choice, ask
 from daybook.cli.ending import Interruption
-from daybook.cli.progress import ImportProgress, report
+from daybook.cli.exits import Exit
+from daybook.cli.outcomes import OpenRejects, Outcome, open_rejects, report
+from daybook.cli.progress import ImportProgress
 from daybook.cli.reverting import replace, tell_replaced
 from daybook.cli.waiting import Doctor, Waits, opening, telling
 from daybook.domain.source import Source
@@ -37,6 +39,7 @@ class _File:
     source: Source | None = None
     problem: str = ""
     has_queued: bool = False
+    rejects: OpenRejects = field(default_factory=OpenRejects)
     is_seen: bool = False
     """True when Redis knew the source at the last look."""
     told: bool = False
@@ -54,8 +57,8 @@ async def import_all(
     complete: bool,
     anyway: bool = False,
     told: Mapping[str, object] | None = None,
-) -> bool:
-    """Import the files and wait until all their rows are applied; return False when something was not imported.
+) -> int:
+    """Import the files, wait until all their rows are applied and print the outcome; return the exit code.
 
     A file that looks imported before, or has mostly bad rows, is held; on a terminal the user is asked what to do.
     With `anyway` it is imported. `told` is what the options tell of the files (`sources/profile.py`).
@@ -69,14 +72,17 @@ async def import_all(
     wanted = [_File(path) for path in dict.fromkeys(paths)]
     if settings.on_overlap == "auto":
         settings = settings.model_copy(update={"on_overlap": "hold"})
+    goes_on = False
 
     async def run(some: Sequence[_File], *, anyway: bool) -> bool:
+        nonlocal goes_on
         finished = False
         async with telling(waits):
             with ImportProgress(waits, [file.path for file in some]) as display:
                 while not finished and not interruption.is_set():
                     turn = _Turn(settings, some, display, waits, complete=complete, anyway=anyway, told=told or {})
                     finished = await turn.run(interruption)
+                    goes_on = turn.goes_on
         return finished
 
     finished = await run(wanted, anyway=anyway)
@@ -87,7 +93,13 @@ async def import_all(
     for file in replacing:
         await _replace(settings, file, complete=complete, told=told or {})
     others = [file for file in wanted if file not in replacing]
-    return report({file.path: (file.source, file.problem, file.has_queued) for file in others}) and finished
+    code = report(_outcome(file, finished=finished, goes_on=goes_on) for file in others)
+    return code if finished else interruption.exit_code or Exit.FAILED
+
+
+def _outcome(file: _File, *, finished: bool, goes_on: bool) -> Outcome:
+    interrupted = not finished and not (file.importers and _is_settled(file))
+    return Outcome(file.path, file.source, file.problem, file.has_queued, file.rejects, interrupted, goes_on)
 
 
 async def _choose(file: _File, interruption: Interruption) -> Choice:
@@ -120,6 +132,8 @@ class _Turn:
         self._told = told
         self._display, self._waits = display, waits
         self._supervisor = Supervisor(StopToken())
+        self.goes_on = False
+        """True when a service goes on with the files after an interruption."""
         self._moved_at, self._places = 0.0, [(-1, -1)]
 
     async def run(self, interruption: Interruption) -> bool:
@@ -140,8 +154,12 @@ class _Turn:
             finished = await self._watch(stores, lane, interruption)
             grace = self._settings.graceful_shutdown_seconds if finished else interruption.grace_seconds
             await self._supervisor.shut_down(grace)
-            if not finished:
+            if finished:
+                for file in self._files:
+                    file.rejects = await interruption.or_stop(open_rejects(stores, file.source)) or file.rejects
+            else:
                 await self._look(SourceRegistry(stores.probe))
+                self.goes_on = await lifespan.lane_owner(stores) == lifespan.SERVE
             if self._supervisor.fatal is not None:
                 raise self._supervisor.fatal
             return finished

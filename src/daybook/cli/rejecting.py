@@ -39,8 +39,8 @@ async def export(settings: Settings, name: str, output: Path | None, *, spreadsh
             raise ConfigurationError(f"{output or 'standard output'}: {error.strerror}") from error
 
 
-async def import_corrections(settings: Settings, files: Sequence[Path]) -> bool:
-    """Import corrected files that `export` wrote; return False when something was not imported.
+async def import_corrections(settings: Settings, files: Sequence[Path]) -> int:
+    """Import corrected files that `export` wrote; return the exit code.
 
     Raises SourceError for a file without the columns that name rejected rows.
     """

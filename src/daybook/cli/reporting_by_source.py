@@ -9,19 +9,25 @@ from rich.table import Table
 from rich.text import Text
 
 from daybook.books.contributions import BySource, read_by_source, render
-from daybook.cli.reporting import print_wide
+from daybook.cli.dates import Span
+from daybook.cli.reporting import print_wide, spans_of
 from daybook.cli.waiting import stores_to_read
 from daybook.domain.money import format_units
 from daybook.logs import printable
 from daybook.settings import Settings
 
+_NO_DAYS = Span(date.min, date.min)
 _COLUMNS = ("date", "type", "payment_method", "source", "file", "amount", "transactions")
 
 
-async def load(settings: Settings, first: date, last: date) -> BySource:
-    """Read contributions from the stores, without the service. Raises StoreUnavailableError, InvalidRangeError."""
+async def load(settings: Settings, first: date | None, last: date | None) -> BySource:
+    """Read contributions from the stores, without the service. Raises StoreUnavailableError, InvalidRangeError.
+
+    An end that is None stands for what `reporting.load_report` says.
+    """
     async with stores_to_read(settings, "daybook stats") as stores:
-        return await read_by_source(stores, first, last)
+        spans = await spans_of(stores, first, last)
+        return await read_by_source(stores, *(spans[0] if spans else _NO_DAYS))
 
 
 def print_table(found: BySource) -> None:

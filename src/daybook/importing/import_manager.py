@@ -11,15 +11,17 @@ from pathlib import Path
 import structlog
 
 from daybook.domain.source import Stat
-from daybook.errors import SourceError, StoreUnavailableError
+from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.importing.context import ImportContext
+from daybook.importing.finishing import Finishes
 from daybook.importing.importer import ANOTHER_IMPORTER, Importer
 from daybook.importing.opening import is_read
 from daybook.importing.watching import FolderWatch, Place
 from daybook.runtime.loop import Backoff
+from daybook.runtime.outages import Outage
 from daybook.runtime.stop import StopToken, end
 from daybook.runtime.waits import Wait
-from daybook.sources.files import folder_of, looked_at, stat_or_none
+from daybook.sources.files import absolute, folder_of, is_missing, looked_at, stat_or_none
 
 log = structlog.get_logger("importer")
 
@@ -42,6 +44,8 @@ class _File:
     """Time of its next visit; None while it is at rest or being visited."""
     again: bool = False
     """It changed while it was visited."""
+    told_pieces: int = 0
+    """Number of pieces whose end was noted for the log."""
     rested: float = 0.0
     """Time at which the last visit ended."""
     failure: str = ""
@@ -70,6 +74,10 @@ class ImportManager:
         self._resting: dict[Path, _File] = {}
         """Files at rest that are open, the longest first."""
         self._troubled = 0
+        self._finishes = Finishes(self._sources)
+        self._outage = Outage(log, "imports go on")
+        self._away: set[Path] = set()
+        """Files whose last visit found a store away."""
         self._wake = asyncio.Event()
         self._look_at = self._compare_at = 0.0
         self._settled = False
@@ -77,6 +85,9 @@ class ImportManager:
         """Redis has answered since a visit found it away."""
         self._started = time.monotonic()
         self._spec_problem = ""
+        self._spec_wait = Wait()
+        """The wait for a file or folder that the setting names and that was never there."""
+        self._spec_was_there = spec is None
         self._held: dict[str, str] = {}
 
     def add(self, path: Path, *, steal: bool = True) -> Importer:
@@ -111,8 +122,12 @@ class ImportManager:
         }
 
     def waits(self) -> dict[str, Wait]:
-        """Return the waits of the imports, by file; not those for another importer, which is at work."""
-        return {
+        """Return the waits of the imports, by file; not those for another importer, which is at work.
+
+        A missing file or folder of the setting is among them, under the setting's name.
+        """
+        missing = {"CsvFilePath": self._spec_wait} if self._spec_wait.reason else {}
+        return missing | {
             f"import {path}": file.importer.wait
             for path, file in self._files.items()
             if file.importer.wait.reason not in ("", ANOTHER_IMPORTER)
@@ -154,9 +169,9 @@ class ImportManager:
         others = [path for path, file in self._files.items() if file.due is None and path not in self._visits]
         try:
             found, place, seconds = await asyncio.to_thread(_look_at, self._spec, others)
-            self._spec_problem = ""
+            self._note_spec("")
         except (SourceError, OSError) as error:
-            self._tell(str(error))
+            self._note_spec(str(error))
             found, place, seconds = await asyncio.to_thread(_look_at, None, others)
         watch.watch(place)
         for path, stat in found.items():
@@ -165,10 +180,15 @@ class ImportManager:
         pause = max(self._context.options.poll_seconds, _LOOK_SHARE * seconds, now - begun)
         self._look_at = now + pause
 
-    def _tell(self, problem: str) -> None:
-        if self._spec_problem != problem:
-            self._spec_problem = problem
+    def _note_spec(self, problem: str) -> None:
+        if problem and self._spec_problem != problem:
             log.error(problem)
+        self._spec_problem = problem
+        self._spec_was_there |= not (problem and is_missing(str(self._spec)))
+        if self._spec_was_there:
+            self._spec_wait.end()
+        else:
+            self._spec_wait.begin(problem)
 
     def _see(self, path: Path, stat: Stat | None, *, steal: bool = True) -> None:
         """Let a file that is new or has changed have its turn, and forget one that is read and gone."""
@@ -181,6 +201,7 @@ class ImportManager:
         elif stat is None and file.stat is not None and not file.importer.problem:
             if not file.importer.is_open and path not in self._visits:
                 del self._files[path]
+                self._away.discard(path)
         elif stat != file.stat:
             file.stat = stat
             self._schedule(path, file)
@@ -216,6 +237,7 @@ class ImportManager:
             if not self._settled and not self._context.options.profiles.options:  # each must have what is told
                 await self._settle()
             progress = await self._sources.progress()
+            await self._finishes.look()
         except StoreUnavailableError:
             self._ready = False
             self._compare_at = time.monotonic() + self._context.options.poll_seconds
@@ -246,6 +268,7 @@ class ImportManager:
     async def _settle(self) -> None:
         """Let files rest at once that the list of sources says are read to their end."""
         for source in (await self._sources.known()).sources:
+            self._spec_was_there |= source.path == absolute(str(self._spec))
             file = self._files.get(Path(source.path))
             if file is not None and file.stat is not None and is_read(source, file.stat):
                 file.importer.settle(source, file.stat)
@@ -272,8 +295,12 @@ class ImportManager:
             seconds = await file.importer.visit(stop)
             file.failure = ""
             file.backoff.reset()
-        except StoreUnavailableError:
+            self._note_visited(path, file)
+        except StoreUnavailableError as error:
             seconds = file.backoff.seconds()
+            if not isinstance(error, RecoveringError):
+                self._away.add(path)
+                self._outage.goes_on(type(error), "imports wait", file=str(path), reason=str(error))
             self._ready, self._compare_at = False, 0.0
         except Exception as error:
             seconds = file.backoff.seconds()
@@ -282,6 +309,15 @@ class ImportManager:
         finally:
             del self._visits[path]
             self._rest(path, file, seconds)
+
+    def _note_visited(self, path: Path, file: _File) -> None:
+        importer = file.importer
+        self._away.discard(path)
+        if not self._away:
+            self._outage.over()
+        if importer.at_end.is_set() and importer.pieces > file.told_pieces and importer.source_id is not None:
+            file.told_pieces = importer.pieces
+            self._finishes.note_queued(importer.source_id, path)
 
     def _rest(self, path: Path, file: _File, seconds: float | None) -> None:
         """Note where a visit has ended; `seconds` until the next one, None: when there is a reason."""

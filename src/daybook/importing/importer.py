@@ -127,9 +127,7 @@ class Importer:
     async def _wait_for_store(self, error: Exception) -> None:
         self.wait.begin(str(error))
         await self.close()
-        if not isinstance(error, RecoveringError):
-            log.warning("import waits", file=str(self.path), reason=str(error))
-        elif self._logged_reason != str(error):
+        if isinstance(error, RecoveringError) and self._logged_reason != str(error):
             log.info("import waits", file=str(self.path), reason=str(error))
         self._logged_reason = str(error)
 
@@ -355,7 +353,7 @@ class Importer:
         if problem == self.problem:
             return
         self.problem = problem
-        log.error(problem)
+        log.error(problem, shown_by_command=True)
         if self.source_id is not None:
             try:
                 await self._sources.update(self.source_id, problem=problem)

@@ -21,6 +21,7 @@ from daybook.lane.obstacles import WAITED_OUT, obstacle
 from daybook.lane.restating import restatements
 from daybook.lane.reversing import misfit, refused_after
 from daybook.runtime.loop import repeat
+from daybook.runtime.outages import Outage
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
 from daybook.sources.batch_codec import Batch, decode
@@ -86,17 +87,20 @@ class Aggregator:
 
     async def run(self, stop: StopToken, wait_seconds: float, wait: Wait) -> None:
         """Aggregate until the stop; look at an empty queue every `wait_seconds`, or sooner when elements arrive."""
+        outage = Outage(log, "the aggregator goes on")
 
         async def step() -> float:
             done = await self.aggregate_once()
+            outage.over()
             await self._lost.look(idle=done == 0)
             if done == 0:
                 await stop.or_stop(self._stores.queue.wait(wait_seconds))
             return 0.0
 
-        async def tell(error: Exception, seconds: float) -> None:
+        async def tell(error: Exception, _: float) -> None:
             self._one_by_one = True
-            log.warning("the aggregator waits for %s", obstacle(error), reason=str(error), next_try_seconds=seconds)
+            event = f"the aggregator waits for {obstacle(error)}"
+            outage.goes_on(event, event, reason=str(error))
 
         await repeat(step, stop, tell, retried=WAITED_OUT, raised=(RedisUnavailableError,), wait=wait)
 

@@ -14,6 +14,7 @@ from daybook.errors import DamagedBucketError, RedisUnavailableError
 from daybook.lane.contributing import rows_to_write
 from daybook.lane.obstacles import WAITED_OUT, obstacle
 from daybook.runtime.loop import repeat
+from daybook.runtime.outages import Outage
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
 from daybook.stores.archive import Snapshot, Written
@@ -62,15 +63,18 @@ class Dumper:
 
     async def run(self, stop: StopToken, wait: Wait) -> None:
         """Dump every interval until the stop. Wait and try again while the archive is away."""
+        outage = Outage(log, "the dumper goes on")
 
         async def step() -> float:
             if await self._is_due(stop):
                 await self.dump_once()
+                outage.over()
                 self._due = time.monotonic() + self._retention.interval_seconds
             return 0.0
 
         async def tell(error: Exception, _: float) -> None:
-            log.warning("the dumper waits for %s", obstacle(error), reason=str(error))
+            event = f"the dumper waits for {obstacle(error)}"
+            outage.goes_on(event, event, reason=str(error))
 
         self._due = time.monotonic() + self._retention.interval_seconds
         await repeat(step, stop, tell, retried=WAITED_OUT, raised=(RedisUnavailableError,), wait=wait)

@@ -12,6 +12,7 @@ from daybook.lane.dumper import Dumper, Retention
 from daybook.lane.obstacles import WAITED_OUT
 from daybook.lane.recovery import recover
 from daybook.runtime.loop import Backoff, repeat
+from daybook.runtime.outages import Outage
 from daybook.runtime.stop import StopToken, first_failure
 from daybook.runtime.waits import Wait
 from daybook.stores import redis_keys
@@ -37,6 +38,8 @@ class LaneSettings(NamedTuple):
     """True when the data directory's lock keeps all other processes from this Redis. Old leases are then taken over."""
     keep_contributions: bool = True
     """True when the archive keeps what each source added to which totals."""
+    purpose: str = ""
+    """The command that works the lane, such as `daybook serve`; other processes read it from the lease."""
 
 
 class Lane:
@@ -45,6 +48,7 @@ class Lane:
     def __init__(self, stores: Stores, settings: LaneSettings) -> None:
         self._stores, self._settings = stores, settings
         self._backoff = Backoff()
+        self._outage = Outage(log, "the lane goes on")
         self._wait = Wait()
         self._wait.begin("the first try")
         self.waits = {"lane": self._wait, "aggregator": Wait(), "dumper": Wait()}
@@ -81,7 +85,7 @@ class Lane:
         lost: tuple[type[Exception], ...] = (LaneLostError, FencedError, *WAITED_OUT)
         await repeat(step, stop, self._note_wait, retried=lost, backoff=self._backoff)
 
-    async def _note_wait(self, error: Exception, seconds: float) -> None:
+    async def _note_wait(self, error: Exception, _: float) -> None:
         match error:
             case ForeignKeyError():
                 self._wait.begin(str(error))
@@ -91,16 +95,18 @@ class Lane:
                 self._wait.begin(f"waiting for {self._stores.archive.name}: {error}")
             case _:
                 self._wait.begin(str(error))
-        log.warning(self.waiting_for, next_try_seconds=seconds)
+        self._outage.goes_on(type(error), self.waiting_for)
 
     async def _hold_once(self, stop: StopToken) -> None:
         """Wait for the lane's lease, then work until the stop or until the lane is lost."""
         redis = self._stores.redis
         server = await redis.check_server()
-        lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, self._settings.lease_seconds)
+        settings = self._settings
+        lease = Lease(redis, redis_keys.LANE_LEASE, redis_keys.LANE, settings.lease_seconds, settings.purpose)
         while seconds := await lease.acquire(steal=self._settings.alone):
             if await self._stores.hot.state():
                 self._wait.end()
+                self._outage.over()
             else:
                 self._wait.begin("waiting for another instance to restore Redis")
             if await stop.wait(min(seconds, 1.0)):
@@ -111,6 +117,7 @@ class Lane:
             await recover(self._stores, lease.token)
             log.info("lane taken", epoch=lease.epoch, archive=self._stores.archive.name)
             self._wait.end()
+            self._outage.over()
             self._backoff.reset()
             await self._work(stop, lease)
         finally:

@@ -29,8 +29,10 @@ async def recover(stores: Stores, token: str) -> None:
     if state is not None:
         await _adopt_queue(stores, token)
         if not state.is_behind(held.snapshot):
+            await stores.evicted.prepare(archive, token)
             return
     dropped = await restore(stores.redis, stores.queue.key, token, held, await archive.sources())
+    await stores.evicted.prepare(archive, token)
     if held.snapshot:
         log.warning(
             "Redis was behind the archive and is restored; imports go on from there",

@@ -40,6 +40,16 @@ def locate(spec: str) -> list[Path]:
     return sorted(entry.absolute() for entry in found)
 
 
+def absolute(spec: str) -> str:
+    """Return a path as sources name it."""
+    return str(Path(spec).expanduser().absolute())
+
+
+def is_missing(spec: str) -> bool:
+    """Return whether `spec` is the path of a file or folder and nothing is there."""
+    return not glob.has_magic(spec) and not Path(spec).expanduser().exists()
+
+
 def looked_at(spec: str) -> dict[Path, Stat]:
     """Return the files that `locate` finds, in the same order, each with its stat now. Blocks.
 

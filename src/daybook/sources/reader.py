@@ -9,8 +9,16 @@ from typing import NamedTuple
 from daybook.domain.reject import RAW_LIMIT
 from daybook.errors import SourceError
 from daybook.sources.files import ContentFile, stat_of
+from daybook.sources.looks import look_at
 from daybook.sources.profile import Profile
-from daybook.sources.records import EXPECTED_HEADER, MAX_RECORD_BYTES, Header, aligned_end, read_header
+from daybook.sources.records import (
+    EXPECTED_HEADER,
+    MAX_RECORD_BYTES,
+    Header,
+    aligned_end,
+    read_header,
+    wrong_file,
+)
 from daybook.sources.text_form import PLAIN, TextForm
 
 MAX_LINE_BYTES = 1 << 20
@@ -19,6 +27,7 @@ MAX_LINE_BYTES = 1 << 20
 MAX_BLOCK_LINES = 1 << 18
 """A block is cut after this many lines: a line judged by itself takes a hundred times its own memory."""
 
+_COMPLETE = "`daybook import --complete`"
 _HEAD_BYTES = 1 << 16
 _TAIL_BYTES = 4096
 _STILL_SECONDS = 2.0
@@ -101,11 +110,16 @@ class BlockReader:
         at_end = len(head) < _HEAD_BYTES
         final = at_end and self._is_final()
         header = read_header(head, str(self.path), final=final, profile=self._profile)
+        if header is None and self._is_plain() and (look := look_at(head)):
+            raise wrong_file(str(self.path), f"looks like {look}")
         if header is None and not at_end:
             raise SourceError(f"{self.path}: no header in the first {_HEAD_BYTES} bytes; expected {EXPECTED_HEADER}")
         if header is not None:
             self._form = header.layout.form
         return header
+
+    def _is_plain(self) -> bool:
+        return self._profile is None or TextForm(self._profile.encoding, self._profile.delimiter).is_plain
 
     def skip_to(self, offset: int, digest: str) -> None:
         """Move to a later offset. Raises SourceError unless the content before it has the given digest."""
@@ -158,7 +172,7 @@ class BlockReader:
         if aligned_end(rest, final=False, form=self._form):  # whole rows have come since
             return ""
         if not self._form.ends_line(rest):
-            return "the last line has no line end: it is read when it has one"
+            return f"the last line has no line end: it is read when it has one; {_COMPLETE} reads it as it is"
         return "a quoted field at the end is still open"
 
     def forget_ahead(self) -> None:

@@ -1,6 +1,7 @@
 """The reference reader: reads CSV records one by one. It judges every row that the fast reader is not sure of."""
 
 import csv
+import shlex
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from daybook.domain.reject import APOSTROPHES, REJECTED_LINE, REJECTED_SAFE, REJ
 from daybook.domain.source import name_rejected_rows
 from daybook.domain.transaction import Transaction, check_payment_method, second_of
 from daybook.errors import SourceError
+from daybook.sources.looks import look_at
 from daybook.sources.profile import Profile
 from daybook.sources.reading_rules import reading_rules
 from daybook.sources.text_form import PLAIN, TextForm, byte_order
@@ -100,9 +102,12 @@ def read_header(head: bytes, path: str, *, final: bool, profile: Profile | None 
     missing += [own[name] for name in ("sleep_ms", "currency") if name in profile.map and own[name] not in names]
     missing += [own["currency"]] if profile.currency and names.count(own["currency"]) > 1 else []
     if missing:
+        if form.is_plain and (look := look_at(head)):
+            raise wrong_file(path, f"looks like {look}")
         found = raw_text_line(record.raw, form.encoding)
-        raise SourceError(
-            f"{path}: wrong header {found!r}: need exactly one column {', '.join(missing)}; expected {EXPECTED_HEADER}"
+        raise wrong_file(
+            path,
+            f"wrong header {found!r}: need exactly one column {', '.join(missing)}; expected {EXPECTED_HEADER}",
         )
     sleep_ms = names.index(own["sleep_ms"]) if own["sleep_ms"] in names else None
     rejected = (names.index(REJECTED_SOURCE), names.index(REJECTED_LINE)) if name_rejected_rows(names) else None
@@ -115,6 +120,11 @@ def read_header(head: bytes, path: str, *, final: bool, profile: Profile | None 
     )  # fmt: skip
     kept = profile if has_currency else msgspec.structs.replace(profile, currency="")
     return Header(layout, mark + len(record.raw), record.lines, tuple(names), kept.to_json())
+
+
+def wrong_file(path: str, problem: str) -> SourceError:
+    """Return the error for a file that is no CSV file of transactions; it names the command that tells more."""
+    return SourceError(f"{path}: {problem}; `daybook inspect {shlex.quote(path)}` tells how it can be imported")
 
 
 def raw_text_line(raw: bytes, encoding: str = "utf-8") -> str:

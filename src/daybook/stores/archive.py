@@ -105,8 +105,11 @@ class Archive(Protocol):
         """Return when the store answers; raise StoreUnavailableError when it does not."""
         ...
 
-    async def newest_snapshot(self) -> int:
-        """Return the number of the newest snapshot of which the archive may hold a part; 0 before the first."""
+    async def newest_snapshot(self, *, briefly: bool = False) -> int:
+        """Return the number of the newest snapshot of which the archive may hold a part; 0 before the first.
+
+        `briefly` gives up soon when the store does not answer: the caller can do without the number.
+        """
         ...
 
     async def write(self, snapshot: Snapshot) -> Written:
@@ -122,6 +125,10 @@ class Archive(Protocol):
 
     def days(self, first_day: str, last_day: str) -> AsyncIterator[tuple[Bucket, HeldBucket]]:
         """Give all buckets of a range of days (`YYYY-MM-DD`, both ends included), in order of day."""
+        ...
+
+    def buckets(self) -> AsyncIterator[Bucket]:
+        """Give the name of every bucket that the archive holds, in order of day."""
         ...
 
     async def sources(self) -> list[ArchivedSource]:

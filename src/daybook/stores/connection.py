@@ -22,7 +22,7 @@ from daybook.stores.foreign_keys import first_foreign, foreign_key, guarded
 
 SCRIPTS = (
     "acquire", "renew", "release", "register", "update_source", "enqueue", "peek", "commit", "read",
-    "snapshot", "settle", "evict", "restore", "waiting", "read_again", "adopt_queue", "change_held",
+    "snapshot", "settle", "evict", "restore", "index_evicted", "waiting", "read_again", "adopt_queue", "change_held",
 )  # fmt: skip
 
 _PASSING = ("OOM", "MISCONF", "LOADING", "READONLY", "NOREPLICAS", "BUSY", "MASTERDOWN", "CLUSTERDOWN")

@@ -133,12 +133,13 @@ class Dumps:
             **redis_keys.PREFIXES,
             "unchanged_since_ms": unchanged_since_ms,
             "buckets": [*map(redis_keys.bucket_name, buckets)],
+            "places": [*map(redis_keys.place_of, buckets)],
         }
         evicted = await self._redis.run(
             "evict",
             [
                 redis_keys.LANE, redis_keys.VERSIONS, redis_keys.ARCHIVED, redis_keys.CHANGED, redis_keys.RESIDENT,
-                redis_keys.CLOSED,
+                redis_keys.CLOSED, redis_keys.EVICTED,
             ],
             token,
             eviction,

@@ -13,11 +13,14 @@ log = structlog.get_logger("lease")
 class Lease:
     """A lease with one owner at a time. Each object is an owner of its own, with a random token. Not reentrant."""
 
-    def __init__(self, redis: RedisConnection, lease_key: str, holder_key: str, seconds: float) -> None:
+    def __init__(
+        self, redis: RedisConnection, lease_key: str, holder_key: str, seconds: float, purpose: str = ""
+    ) -> None:
+        """Take the keys of the lease and of its holder. The token begins with `purpose`, for `purpose_of`."""
         self._redis = redis
         self._keys = (lease_key, holder_key)
         self._milliseconds = int(seconds * 1000)
-        self.token = secrets.token_hex(16)
+        self.token = f"{purpose}:{secrets.token_hex(16)}"
         self.epoch = 0
         """Number of this owner, set by `acquire`: grows with each change of the owner."""
 
@@ -55,3 +58,8 @@ class Lease:
             await self.release()
         except StoreUnavailableError as error:
             log.debug("lease not released; it expires by itself", reason=str(error))
+
+
+def purpose_of(token: bytes) -> str:
+    """Return the purpose of the owner with this token; empty when it named none."""
+    return token.decode().rpartition(":")[0]

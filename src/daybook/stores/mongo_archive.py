@@ -29,6 +29,8 @@ from daybook.stores.mongo_client import Document, Upsert, translated
 from daybook.stores.mongo_reading import MongoReading
 
 _EPOCH_TRIES = 10
+_FENCE_SECONDS = 3.0
+"""Longest time that a question about the newest snapshot takes; it comes before each answer from the archive."""
 
 
 class _Redo(NamedTuple):
@@ -92,8 +94,8 @@ class MongoArchive(MongoReading):
         with translated():
             await self._database.command("ping")
 
-    async def newest_snapshot(self) -> int:
-        with translated():
+    async def newest_snapshot(self, *, briefly: bool = False) -> int:
+        async with self._patience.ask_briefly() if briefly else self._patience.ask(_FENCE_SECONDS):
             fence = await self._collection(schema.STATE).find_one({"_id": schema.FENCE})
         if fence is None:
             return 0

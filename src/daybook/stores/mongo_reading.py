@@ -16,6 +16,7 @@ from daybook.failpoints import hit
 from daybook.stores import mongo_schema as schema
 from daybook.stores.archive import ArchivedSource, ContributionRow
 from daybook.stores.mongo_client import Document, PacedWrites, connect, safe_database, translated
+from daybook.stores.mongo_patience import Patience
 
 _DAYS_PER_QUERY = 1000
 _BUCKETS_PER_REPLY = 100
@@ -35,6 +36,7 @@ class MongoReading:
         self._timeout_ms = int(timeout_seconds * 1000)
         self._client: AsyncMongoClient[Document] | None = connect(uri, self._timeout_ms)
         self._writes = PacedWrites()
+        self._patience = Patience()
         self._one_write_at_a_time = asyncio.Lock()
 
     async def load(self, buckets: Iterable[Bucket]) -> dict[Bucket, HeldBucket]:
@@ -56,6 +58,12 @@ class MongoReading:
             async with self._collection(schema.AGGREGATES).find(query, batch_size=_BUCKETS_PER_REPLY) as cursor:
                 async for document in cursor.sort([("Date", 1), ("Type", 1)]):
                     yield schema.bucket_of(document), schema.held_bucket(document)
+
+    async def buckets(self) -> AsyncIterator[Bucket]:
+        names = {"_id": 0, "Date": 1, "Type": 1}
+        with translated():
+            async for document in self._collection(schema.AGGREGATES).find({}, names).sort([("Date", 1), ("Type", 1)]):
+                yield schema.bucket_of(document)
 
     async def sources(self) -> list[ArchivedSource]:
         with translated():
@@ -137,7 +145,7 @@ class MongoReading:
         """Return up to `number` documents that match, in order of `key`."""
         if number < 1:  # MongoDB takes a limit of 0 as no limit
             return []
-        with translated():
+        async with self._patience.ask():
             return await self._collection(collection).find(query).sort(key, 1).limit(number).to_list()
 
     async def close(self) -> None:

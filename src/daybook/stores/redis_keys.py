@@ -1,6 +1,8 @@
 """All Redis keys of Daybook; no other module spells one."""
 
-from daybook.domain.bucket import Bucket
+from datetime import date
+
+from daybook.domain.bucket import TYPES, Bucket
 from daybook.domain.transaction import TransactionType
 
 TOTALS_PREFIX = "agg:"
@@ -36,6 +38,11 @@ CHANGED_SOURCES = "daybook:changed_sources"
 """Set of the ids of sources with changes that the archive does not hold yet."""
 CLOSED = "daybook:closed"
 """Set of resident buckets that are closed: each change of one is a restatement."""
+EVICTED = "daybook:evicted"
+"""String: bitmap of the buckets that the archive may hold while Redis does not; absent: not known.
+
+`stores/evicted.py` tells more.
+"""
 REJECTS = "daybook:rejects"
 """List of rejects that wait for the archive."""
 RESTATEMENTS = "daybook:restatements"
@@ -53,6 +60,17 @@ def bucket_of(name: str) -> Bucket:
     """Return the bucket of a name, as `bucket_name` makes it."""
     day, _, kind = name.rpartition(":")
     return Bucket(day, kind)
+
+
+def place_of(bucket: Bucket) -> int:
+    """Return the number of a bucket's bit in `EVICTED`. Raises ValueError for a day that the calendar does not have."""
+    return (date.fromisoformat(bucket.day).toordinal() - 1) * len(TYPES) + TYPES.index(bucket.type)
+
+
+def bucket_at(place: int) -> Bucket:
+    """Return the bucket of a bit in `EVICTED`."""
+    day, kind = divmod(place, len(TYPES))
+    return Bucket(date.fromordinal(day + 1).isoformat(), TYPES[kind])
 
 
 def totals(bucket: Bucket) -> str:

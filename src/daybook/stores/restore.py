@@ -46,6 +46,7 @@ async def restore(
             redis_keys.LANE, redis_keys.STATE, queue_key, redis_keys.VERSIONS, redis_keys.ARCHIVED, redis_keys.DIRTY,
             redis_keys.CHANGED, redis_keys.RESIDENT, redis_keys.CLOSED, redis_keys.SOURCES,
             redis_keys.CHANGED_SOURCES, redis_keys.REJECTS, redis_keys.RESTATEMENTS, redis_keys.CONTRIBUTIONS,
+            redis_keys.EVICTED,
         ],
         token,
         request,

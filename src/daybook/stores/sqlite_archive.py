@@ -52,6 +52,7 @@ ON CONFLICT (Date, Type) DO UPDATE SET TotalAmount = excluded.TotalAmount,
     Version = excluded.Version WHERE excluded.Version > Version
 """
 _CONTENT = "TotalAmount, TransactionCount, Version, LastUpdated"
+_NAMES_PER_STEP = 10_000
 _ROWS_PER_STEP = 200
 _TOTALS = msgspec.json.Decoder(dict[str, str])
 _COUNTS = msgspec.json.Decoder(dict[str, int])
@@ -90,7 +91,7 @@ class SqliteArchive:
     async def check(self) -> None:
         await self._run(lambda connection: connection.execute("SELECT 1 FROM State").fetchone())
 
-    async def newest_snapshot(self) -> int:
+    async def newest_snapshot(self, *, briefly: bool = False) -> int:  # noqa: ARG002 - a local file answers
         row = await self._run(lambda connection: connection.execute("SELECT Snapshot FROM State").fetchone())
         return int(row[0]) if row else 0
 
@@ -150,6 +151,16 @@ class SqliteArchive:
             if len(found) < _ROWS_PER_STEP:
                 return
             after = found[-1][0]
+
+    async def buckets(self) -> AsyncIterator[Bucket]:
+        after = Bucket("", "")
+        query = "SELECT Date, Type FROM DailyAggregates WHERE (Date, Type) > (?, ?) ORDER BY Date, Type LIMIT ?"
+        while found := await self._run(
+            lambda connection, after=after: connection.execute(query, (*after, _NAMES_PER_STEP)).fetchall()  # type: ignore[misc]
+        ):
+            for each in found:
+                yield Bucket(*each)
+            after = Bucket(*found[-1])
 
     async def sources(self) -> list[ArchivedSource]:
         rows = await self._run(lambda connection: connection.execute("SELECT Packed, Revision FROM Sources").fetchall())

@@ -5,7 +5,7 @@
 -- archive: `stores/restore.py:restore`.
 -- Answers {'ok', buckets dropped, batches dropped, other elements dropped}, or {'lost'}: another owner has the lane.
 local lane, state, queue, versions, archived, dirty, changed, resident, closed, sources, changed_sources, rejects,
-  restatements, contributions = unpack(KEYS)
+  restatements, contributions, evicted = unpack(KEYS)
 local token, archive = ARGV[1], cmsgpack.unpack(ARGV[2])
 local call = redis.call
 
@@ -29,7 +29,7 @@ local queue_key = key_of(archive.queue_source)
 local queue_ledger = tonumber(call('HGET', queue_key, 'ledger') or 0)
 local sources_version = tonumber(call('HGET', state, 'registry') or 0)
 call('DEL', state, versions, archived, dirty, changed, resident, closed, changed_sources, rejects, restatements,
-  contributions)
+  contributions, evicted)
 for _, id in ipairs(call('SMEMBERS', sources)) do
   call('HSET', key_of(id), 'checkpoint', 0, 'ledger', 0, 'read', archive.beginning, 'applied', archive.beginning,
     'refused', '', 'untouched', '', 'contributed', 0, 'sketch', '')
