@@ -19,7 +19,7 @@ from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.stores import redis_keys
 from daybook.stores.connection import Argument
-from daybook.stores.source_registry import fields_of
+from daybook.stores.source_fields import fields_of
 from support.pipeline import Parts, lane
 
 SOURCES, REJECTS = 10_000, 10_000

@@ -18,7 +18,7 @@ from daybook.runtime.stop import StopToken
 from daybook.sources.profile import make_profile
 from daybook.sources.profiles import Profiles
 from daybook.sources.recount import recount
-from daybook.stores.source_registry import pack_source, unpack_source
+from daybook.stores.source_fields import pack_source, unpack_source
 from support.pipeline import Parts, lane
 
 TOLD: dict[str, object] = {

@@ -12,15 +12,15 @@ from daybook.domain.source import Held, Source, Stat
 from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.failpoints import hit
 from daybook.importing.context import ImportContext, OpenFile, Step
-from daybook.importing.opening import Finder, Found
-from daybook.importing.pieces import Piece, Pieces
+from daybook.importing.opening import Finder, Found, open_file
+from daybook.importing.pieces import Piece
 from daybook.runtime.stop import StopToken
 from daybook.runtime.waits import Wait
 from daybook.sources.batch_codec import BatchHeader, encode
 from daybook.sources.files import stat_or_none
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
-from daybook.sources.sketch import merged, pack, unpack
+from daybook.sources.sketch import merged, pack
 
 log = structlog.get_logger("importer")
 
@@ -231,28 +231,7 @@ class Importer:
             return None
         if self.waits_for == ANOTHER_IMPORTER:
             self.wait.end()
-        pieces = Pieces(
-            reader,
-            header,
-            source.id,
-            options.limits,
-            self._context.slots,
-            options.block_bytes,
-            self._context.pool,
-            self._context.correcting,
-            found.look,
-        )
-        return OpenFile(
-            reader=reader,
-            lease=lease,
-            cutting=pieces,
-            source=source.id,
-            position=source.read,
-            stat=found.stat,
-            pieces=pieces.after(source.read, options.replay_speed),
-            renew_at=time.monotonic() + options.lease_seconds / 3,
-            sketch=unpack(source.sketch),
-        )
+        return open_file(self._context, found, reader, header, source, lease)
 
     async def _end(self, file: OpenFile) -> Step:
         """Note that the file is queued to its end, and look for more rows or another file at its path."""

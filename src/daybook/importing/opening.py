@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +15,16 @@ from daybook.clock import moment_text, utc_now
 from daybook.domain.reject import REJECTED_SOURCE
 from daybook.domain.source import Held, Source, Stat
 from daybook.failpoints import hit
-from daybook.importing.context import ImportContext
+from daybook.importing.context import ImportContext, OpenFile
 from daybook.importing.looking import Look
 from daybook.importing.looking import look as look_at
+from daybook.importing.pieces import Pieces
 from daybook.sources.identity import Identity, head_of, identify
 from daybook.sources.profile import Profile
 from daybook.sources.profiles import corrected_source
 from daybook.sources.reader import BlockReader
 from daybook.sources.records import Header
+from daybook.sources.sketch import unpack
 from daybook.stores.held_sources import change_held
 from daybook.stores.lease import Lease
 from daybook.stores.source_registry import KnownSources, SourceRegistry
@@ -245,3 +248,25 @@ def _tell_new(path: Path, source: Source | None, identity: Identity, reverted: S
         )
         return
     log.info("import begins", file=str(path), source=source.id, bytes=source.size)
+
+
+def open_file(
+    context: ImportContext, found: Found, reader: BlockReader, header: Header, source: Source, lease: Lease
+) -> OpenFile:
+    """Return a file that is open at its source's checkpoint, as `Finder` found it, with the source's lease."""
+    options = context.options
+    pieces = Pieces(
+        reader, header, source.id, options.limits, context.slots, options.block_bytes, context.pool,
+        context.correcting, found.look,
+    )  # fmt: skip
+    return OpenFile(
+        reader=reader,
+        lease=lease,
+        cutting=pieces,
+        source=source.id,
+        position=source.read,
+        stat=found.stat,
+        pieces=pieces.after(source.read, options.replay_speed),
+        renew_at=time.monotonic() + options.lease_seconds / 3,
+        sketch=unpack(source.sketch),
+    )

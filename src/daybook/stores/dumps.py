@@ -14,7 +14,7 @@ from daybook.stores import redis_keys
 from daybook.stores.archive import ArchivedSource, Snapshot, Waiting
 from daybook.stores.connection import RedisConnection
 from daybook.stores.hot_buckets import parse_bucket
-from daybook.stores.source_registry import flat, source_from
+from daybook.stores.source_fields import flat, source_from
 
 _CONTRIBUTIONS_PER_READ = 64
 _LANE_LOST = "the lane is lost: another owner took it, or Redis was set back"

@@ -9,7 +9,7 @@ from daybook.domain.source import Held, Source, Stat
 from daybook.errors import RecoveringError
 from daybook.stores import redis_keys
 from daybook.stores.connection import RedisConnection, text_of
-from daybook.stores.source_registry import pairs_of
+from daybook.stores.source_fields import pairs_of
 
 
 class Sketched(NamedTuple):

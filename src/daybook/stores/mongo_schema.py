@@ -20,7 +20,7 @@ from daybook.domain.restatement import Restatement
 from daybook.errors import DaybookError, IntegrityError
 from daybook.stores.archive import ArchivedSource, ContributionRow, Snapshot, archived_bucket
 from daybook.stores.mongo_client import Document
-from daybook.stores.source_registry import pack_source, unpack_source
+from daybook.stores.source_fields import pack_source, unpack_source
 
 AGGREGATES = "DailyAggregates"
 STATE = "DaybookState"

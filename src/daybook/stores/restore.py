@@ -12,7 +12,7 @@ from daybook.stores import redis_keys
 from daybook.stores.archive import ArchivedSource, ArchiveState
 from daybook.stores.connection import RedisConnection, text_of
 from daybook.stores.dumps import raise_if_lost
-from daybook.stores.source_registry import fields_of, pairs_of
+from daybook.stores.source_fields import fields_of, pairs_of
 
 
 class Dropped(NamedTuple):

@@ -19,7 +19,7 @@ from daybook.errors import ConfigurationError, FencedError, StoreUnavailableErro
 from daybook.failpoints import hit
 from daybook.stores import sqlite_contributions
 from daybook.stores.archive import ArchivedSource, ArchiveState, ContributionRow, Snapshot, Written, archived_bucket
-from daybook.stores.source_registry import pack_source, unpack_source
+from daybook.stores.source_fields import pack_source, unpack_source
 from daybook.stores.sqlite_file import SqliteFile
 
 _SCHEMA = """
