@@ -32,7 +32,10 @@ class AppState(TypedDict):
 
 
 def create_app(services: Services, *, allow_anonymous: bool = False) -> FastAPI:
-    """Make the app. With `allow_anonymous`, requests from anywhere may change something. The caller opens and closes the `services` (`daybook.lifespan`)."""
+    """Make the app. The caller opens and closes the `services` (`daybook.lifespan`).
+
+    With `allow_anonymous`, requests from anywhere may change something.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
