@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ async def source_of(observer: Observer, path: Path) -> Source | None:
 
 async def in_state(observer: Observer, path: Path, state: str) -> bool:
     source = await source_of(observer, path)
-    return source is not None and source.state == state
+    return source is not None and source.state == state and path.read_bytes().startswith(source.head)
 
 
 class Work:
@@ -68,7 +69,7 @@ class Work:
     def __init__(self, endpoint: Endpoint, observer: Observer, tmp_path: Path) -> None:
         self.endpoint, self.observer, self.archive = endpoint, observer, tmp_path / "archive.sqlite"
 
-    async def done(self, *paths: Path, state: str = "done", **changes: object) -> Source:
+    async def done(self, *paths: Path, state: str = "done", **changes: Any) -> Source:
         async with at_work(self.endpoint, self.archive, paths, **changes) as work:
             for path in paths:
                 await work.until(partial(in_state, self.observer, path, state), f"{path} {state}")

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from daybook.domain.transaction import Transaction
 from daybook.importing.seen_rows import SeenRows
-from daybook.sources.records import judge, records
+from daybook.sources.records import Layout, judge, records
 from daybook.sources.row_sums import Limits, sum_rows, sum_rows_within
 from daybook.sources.sketch import ALL_ROWS, MOST_HASHES, bound_of, merged, pack, row_hash, smallest, unpack
-from properties.test_row_sums import _BLOCK, LAYOUT, TURNED, Layout
+from properties.test_row_sums import _BLOCK, LAYOUT, TURNED
 
 ROW = "2026-01-15T10:30:00,deposit,visa,12.50,5\n"
 
