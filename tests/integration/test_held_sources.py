@@ -14,6 +14,7 @@ import pytest
 from daybook.books.source_list import drop, find_source, release
 from daybook.domain.source import Source
 from daybook.errors import NotHeldError, UnknownSourceError
+from daybook.sources.identity import head_of
 from daybook.stores import redis_keys
 from support.redis_server import Endpoint
 from support.rows import HEADER, Row, some_rows, sums_of
@@ -60,7 +61,7 @@ async def source_of(observer: Observer, path: Path) -> Source | None:
 
 async def in_state(observer: Observer, path: Path, state: str) -> bool:
     source = await source_of(observer, path)
-    return source is not None and source.state == state and path.read_bytes().startswith(source.head)
+    return source is not None and source.state == state and head_of(path).startswith(source.head)
 
 
 class Work:
