@@ -1,4 +1,4 @@
-"""Two imports of one content at once."""
+"""Several imports of one content at once."""
 
 import os
 import shutil
@@ -6,13 +6,18 @@ import signal
 from pathlib import Path
 
 import pytest
+import redis
 
+from e2e.conftest import MakeService
 from support.commands import Commands
 from support.oracle import truth_of
+from support.outside import OutsideRedis
 from support.sample_file import generated
 from support.service import embedded_servers, until
 
 ROWS = 20_000
+HELD_BACK = 5
+"""Scripts of three processes that register content; two of them want the lane, too."""
 BOOKS = f"{ROWS} rows = {ROWS} applied + 0 rejected + 0 waiting\n"
 
 
@@ -50,3 +55,35 @@ def test_the_second_import_goes_on_when_the_first_ends(
     assert told.output == f"{second}: imported: {BOOKS}"
     assert daybook.stats() == truth_of(file).data
     assert embedded_servers(daybook.data_dir) == []
+
+
+def test_new_content_that_three_processes_register_at_once_counts_once(
+    daybook: Commands, make_service: MakeService, tmp_path: Path
+) -> None:
+    """Redis holds all writes back until each of them has compared the file with the list of sources."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    with OutsideRedis(tmp_path / "redis") as server:
+        settings = server.start().settings | {"DataDir": daybook.data_dir}
+        daybook.settings |= settings
+        service = make_service(CsvFilePath=inbox, **settings).start()
+        file = generated(tmp_path / "month.csv", rows=ROWS)
+        with server.client() as client:
+            client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+            imports = [daybook.start("import", path) for path in (file, shutil.copy(file, tmp_path / "copy.csv"))]
+            shutil.copy(file, inbox)
+            until(lambda: held_back(client) >= HELD_BACK, "all three are about to register it")
+            client.execute_command("CLIENT", "UNPAUSE")
+        for each in imports:
+            assert each.code() == 0, each.log
+            assert each.output.endswith(f"imported: {BOOKS}")
+        service.wait(lambda: [each["waiting"] for each in service.imports()] == [0], "all rows are applied")
+        (source,) = service.imports()
+        assert (source["rows"], source["applied"]) == (ROWS, ROWS)
+        assert service.stats() == truth_of(file).data
+        assert "Traceback" not in service.log
+
+
+def held_back(client: "redis.Redis") -> int:
+    """Return how many scripts Redis holds back."""
+    return sum(each["cmd"] == "evalsha" for each in client.client_list())
