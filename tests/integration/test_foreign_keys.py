@@ -15,7 +15,9 @@ from daybook.stores import redis_keys
 from daybook.stores.archive import ArchivedSource, ArchiveState, Snapshot
 from daybook.stores.commit import BucketWrite, Commit, Commits, LedgerMove
 from daybook.stores.connection import RedisConnection
+from daybook.stores.contributions import waiting_contributions
 from daybook.stores.dumps import Dumps
+from daybook.stores.evicted import Evicted
 from daybook.stores.hot_buckets import HotBuckets
 from daybook.stores.lease import Lease
 from daybook.stores.requeue import Requeue
@@ -109,6 +111,8 @@ WORKS: dict[str, Callable[[Stored], Awaitable[Any]]] = {
     "list of sources": lambda stored: SourceRegistry(stored.redis).all(),
     "progress": lambda stored: SourceRegistry(stored.redis).progress(),
     "rejects": lambda stored: HotBuckets(stored.redis).waiting_rejects(),
+    "contributions": lambda stored: waiting_contributions(stored.redis),
+    "index of the archive": lambda stored: Evicted(stored.redis).days(),
 }
 
 
@@ -182,3 +186,9 @@ async def test_a_foreign_key_is_remembered_until_it_is_mended(stored: Stored) ->
     await stored.redis.command("DEL", redis_keys.DIRTY)
     await stored.redis.check_foreign()
     await stored.commit()
+
+
+def test_the_type_of_every_key_is_known() -> None:
+    names = {value for name, value in vars(redis_keys).items() if name.isupper() and isinstance(value, str)}
+    assert {name for name in names if redis_keys.is_made_anew(name)} == {redis_keys.LANE_LEASE, redis_keys.EVICTED}
+    assert names <= redis_keys.KINDS.keys() | {redis_keys.LANE_LEASE}

@@ -145,13 +145,13 @@ class RedisConnection:
         async with self._naming(str(word) for word in words[1:2]):
             return await self.client.execute_command(*words)  # type: ignore[no-untyped-call]
 
-    async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Send commands together, some hundred at once, and return their answers in order; no transaction."""
+    async def pipeline(self, commands: Sequence[Sequence[Argument]], *, transaction: bool = False) -> list[Any]:
+        """Send commands together, some hundred at once (in one `transaction` each); return their answers in order."""
         answers: list[Any] = []
         for start in range(0, len(commands), _PIPE_COMMANDS):
             some = commands[start : start + _PIPE_COMMANDS]
             keys = (str(word) for words in some for word in words[1:2])
-            async with self._naming(keys), self.client.pipeline(transaction=False) as pipe:
+            async with self._naming(keys), self.client.pipeline(transaction=transaction) as pipe:
                 for words in some:
                     pipe.execute_command(*words)
                 answers += await pipe.execute()

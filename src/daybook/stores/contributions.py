@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from daybook.stores import redis_keys
-from daybook.stores.connection import RedisConnection, translated
+from daybook.stores.connection import RedisConnection
 
 
 class WaitingContributions(NamedTuple):
@@ -16,9 +16,7 @@ class WaitingContributions(NamedTuple):
 
 async def waiting_contributions(redis: RedisConnection) -> WaitingContributions:
     """Return the contributions that wait. Call this before reading the archive, to miss none."""
-    with translated():
-        async with redis.client.pipeline(transaction=True) as pipe:
-            pipe.hget(redis_keys.STATE, "contributions")
-            pipe.lrange(redis_keys.CONTRIBUTIONS, 0, -1)
-            first, contents = await pipe.execute()
+    first, contents = await redis.pipeline(
+        [("HGET", redis_keys.STATE, "contributions"), ("LRANGE", redis_keys.CONTRIBUTIONS, 0, -1)], transaction=True
+    )
     return WaitingContributions(int(first or 0), contents)

@@ -14,7 +14,6 @@ _WRONG_TYPE = "WRONGTYPE"
 """A word of the server's own error. It names no key."""
 _PER_PIPELINE = 500
 _NAMES = {"zset": "sorted set", "string without expiry": "value that never expires"}
-_OWN_NAMES = _NAMES | {"string": "lease"}
 _REMEDY = (
     "put the right value back, or empty Redis: then Daybook goes on from the archive, without what other producers "
     "pushed since the last dump"
@@ -80,6 +79,6 @@ async def first_foreign(client: Redis, keys: Iterable[str]) -> ForeignKeyError |
 
 def _named(key: str, found: str) -> ForeignKeyError:
     kind = redis_keys.kind_of(key)
-    holds, own = _NAMES.get(found, found), _OWN_NAMES.get(kind, kind)
+    holds, own = _NAMES.get(found, found), "lease" if redis_keys.is_lease(key) else _NAMES.get(kind, kind)
     remedy = "delete it" if redis_keys.is_made_anew(key) else _REMEDY
     return ForeignKeyError(f"Redis key {key} holds a {holds}, not a {own}: another program wrote it; {remedy}", key)

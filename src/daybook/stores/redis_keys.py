@@ -137,6 +137,8 @@ KINDS = {
     CLOSED: "set",
     REJECTS: "list",
     RESTATEMENTS: "list",
+    CONTRIBUTIONS: "list",
+    EVICTED: "string",
     SOURCE_PREFIX: "hash",
     source_lease(""): "string",
     source_holder(""): "hash",
@@ -153,5 +155,9 @@ def kind_of(key: str) -> str:
 
 
 def is_made_anew(key: str) -> bool:
-    """Return whether nothing is lost with a key: Daybook makes leases and the queue anew."""
-    return key.startswith((source_lease(""), source_holder(""))) or not key.startswith(tuple(KINDS))
+    """Return whether nothing is lost with a key: Daybook makes leases, the index and the queue anew."""
+    return key.startswith((EVICTED, source_lease(""), source_holder(""))) or not key.startswith(tuple(KINDS))
+
+
+def is_lease(key: str) -> bool:
+    return key.startswith(source_lease(""))

@@ -36,6 +36,9 @@ for _, move in ipairs(commit.ledgers) do
     return {'gap', move.source}
   end
 end
+if commit.reversal then
+  call('HLEN', commit.source_prefix .. commit.reversal.source) -- raises an error for another type
+end
 local stale = {'stale'}
 local function is_as_expected(bucket)
   if (call('HGET', versions, bucket.name) or '') ~= bucket.expected then
