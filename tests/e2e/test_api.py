@@ -111,8 +111,9 @@ def test_a_bad_date_is_422_in_the_shape_of_fastapi(
 
 def test_imports_tell_all_of_a_source(service: Service, file: Path) -> None:
     (found,) = service.imports()
-    source = found.pop("source")
+    source, since = found.pop("source"), found.pop("since")
     assert re.fullmatch(r"[0-9a-f-]{12,}", source)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", since)
     assert found == {
         "path": str(file),
         "fingerprint": hashlib.sha256(CONTENT).hexdigest(),
@@ -124,6 +125,10 @@ def test_imports_tell_all_of_a_source(service: Service, file: Path) -> None:
         "waiting": 0,
         "state": "done",
         "problem": "",
+        "held": "",
+        "profile": None,
+        "replaces": "",
+        "reversal": None,
         "rereads": 0,
         "control_totals": {"deposits": "2000000000006.29999999", "withdrawals": "9.50"},
     }
@@ -131,11 +136,12 @@ def test_imports_tell_all_of_a_source(service: Service, file: Path) -> None:
 
 def test_health(service: Service) -> None:
     assert service.get("/livez").json() == {"status": "ok"}
-    assert service.get("/readyz").json() == {"ready": True, "checks": {}, "waits": {}}
+    assert service.get("/readyz").json() == {"ready": True, "checks": {}, "waits": {}, "held": {}}
     assert service.get("/readyz?verbose").json() == {
         "ready": True,
         "checks": {"redis": "ok", "sqlite": "ok", "workers": "ok"},
         "waits": {},
+        "held": {},
     }
 
 

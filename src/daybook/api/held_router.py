@@ -19,11 +19,15 @@ SourceId = Annotated[str, Path(max_length=100)]
 async def release(services: ServicesDependency, source: SourceId) -> ImportState:
     """Import a source all the same."""
     services.check_recovered()
-    return import_state(await source_list.release(services.stores, source))
+    found = await source_list.release(services.stores, source)
+    services.compare_soon()
+    return import_state(found)
 
 
 @router.post("/imports/{source}/drop", responses=_RESPONSES, summary="Never read a held source")
 async def drop(services: ServicesDependency, source: SourceId) -> ImportState:
     """Drop a held source: it stays listed as `dropped`, and its file stays where it is."""
     services.check_recovered()
-    return import_state(await source_list.drop(services.stores, source))
+    found = await source_list.drop(services.stores, source)
+    services.compare_soon()
+    return import_state(found)

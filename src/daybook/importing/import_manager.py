@@ -113,6 +113,11 @@ class ImportManager:
         """Return why sources are held, by path, as of the last look at the list of sources."""
         return dict(self._held)
 
+    def compare_soon(self) -> None:
+        """Compare the list of sources with the files without delay, because an operator has changed it."""
+        self._compare_at = 0.0
+        self._wake.set()
+
     def failures(self) -> dict[str, str]:
         """Return what imports died of that have not gone on since, by path."""
         return {

@@ -245,6 +245,7 @@ def _tell_new(path: Path, source: Source | None, identity: Identity, reverted: S
             file=str(path),
             source=source.id,
             reason=source.held.reason,
+            shown_by_command=True,
         )
         return
     log.info("import begins", file=str(path), source=source.id, bytes=source.size)
