@@ -62,7 +62,7 @@ def _day_of(profile: Profile, text: str) -> str:
         low, high = _LIKELY_EPOCHS[profile.date_format]
         if not low <= float(text) <= high:
             raise ValueError("not a likely epoch")
-    return reading_rules(profile.rules()).day(text)
+    return reading_rules(profile.rules()).moment(text).date().isoformat()
 
 
 def amount_fit(values: Sequence[str]) -> Fit:
