@@ -19,6 +19,7 @@ from typing import NamedTuple
 import uvloop
 
 from daybook import memory, settings
+from daybook.cli.exits import Exit
 from daybook.cli.importing import import_all
 
 _TICK_SECONDS = 0.001
@@ -79,13 +80,13 @@ async def watched(file: Path) -> tuple[LoopWatch, bool]:
     watch = LoopWatch()
     ticking = asyncio.create_task(watch.tick())
     try:
-        done = await import_all(settings.load(replay_speed=0), [file], complete=False)
+        code = await import_all(settings.load(replay_speed=0), [file], complete=False)
     finally:
         watch.close()
         ticking.cancel()
         with suppress(asyncio.CancelledError):
             await ticking
-    return watch, done
+    return watch, code == Exit.DONE
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ log = structlog.get_logger("daybook")
 _FORCE_SHARE = 0.9
 """Share of ForceShutDownTimeout after which the process is killed, so that it is gone when the time is over."""
 _OPEN_ADDRESS = (
-    "HttpHost={host}: whoever reaches port {port} reads all totals and all rejected rows; "
+    "HttpHost={host}: whoever reaches port {port} reads all totals and all rejected rows{writes}; "
     "put a proxy with authentication in front of it, or set HttpHost=127.0.0.1"
 )
 _HTTP_SHARE_OF_GRACE = 0.5
@@ -56,7 +56,7 @@ async def serve(settings: Settings) -> None:
     with _listening_socket(settings) as listener:
         async with running_service(settings, supervisor) as services:
             config = uvicorn.Config(
-                create_app(services),
+                create_app(services, allow_anonymous=settings.allow_anonymous),
                 http=BoundedHttpProtocol,
                 log_config=None,
                 access_log=False,
@@ -67,7 +67,8 @@ async def serve(settings: Settings) -> None:
             stopping = asyncio.create_task(_stop_server(stop, server))
             host, port = listener.getsockname()[:2]
             if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
-                log.warning(_OPEN_ADDRESS.format(host=settings.http_host, port=port))
+                writes = " and may change the books (AllowAnonymous)" if settings.allow_anonymous else ""
+                log.warning(_OPEN_ADDRESS.format(host=settings.http_host, port=port, writes=writes))
             log.info("Daybook is running; stop it with Ctrl-C", address=f"http://{host}:{port}")
             await server.serve(sockets=[listener])
             stop.set()

@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     data_dir: Path = _named("DataDir", default=Path("daybook-data"))
     http_host: str = _named("HttpHost", default="127.0.0.1", min_length=1)
     http_port: int = _named("HttpPort", default=8000, ge=0, le=65535)
+    allow_anonymous: bool = _named("AllowAnonymous", default=False)
     max_resident_buckets: int = _named("MaxResidentBuckets", default=20_000, ge=100)
     max_methods_per_bucket: int = _named("MaxMethodsPerBucket", default=1000, ge=1, le=50_000)
     max_queue_elements: int = _named("MaxQueueElements", default=10_000, ge=1)

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,10 +12,11 @@ from typing import Any
 import pytest
 import redis
 
+from daybook.domain.position import Position
 from e2e.conftest import MakeService
 from support.commands import Commands
 from support.outside import OutsideMongo
-from support.service import Service, archived_cells, embedded_socket, end_left_over
+from support.service import Service, archived_cells, embedded_server, embedded_socket, end_left_over
 
 HEADER = "timestamp,type,payment_method,amount\n"
 KEY, COUNTS = "agg:2026-01-15:deposits", "count:2026-01-15:deposits"
@@ -154,6 +157,21 @@ class TestForeignWrites:
         service.wait_until_imported(file, 3)
         service.wait_until_ready()
         assert paypal(service, "2026-01-15") == Decimal("3.00")
+
+
+def test_a_source_set_back_is_noticed_soon_after_redis_stood_still(service: Service, file: Path) -> None:
+    """The manager's pauses follow what a look at all checkpoints takes, which is not the time that it waits."""
+    server = embedded_server(service.data_dir)
+    assert server is not None
+    os.kill(server, signal.SIGSTOP)
+    time.sleep(5.0)
+    os.kill(server, signal.SIGCONT)
+    service.wait_until_ready()
+    key = f"daybook:source:{service.imports()[0]['source']}"
+    with client(service) as redis:
+        beginning = Position().to_json()
+        redis.hset(key, mapping={"checkpoint": 0, "read": beginning, "ledger": 0, "applied": beginning})
+        service.wait(lambda: redis.hget(key, "checkpoint") == str(file.stat().st_size), "it is read again", 15)
 
 
 class TestForeignKeys:

@@ -1,6 +1,7 @@
 """Starts, stops and refusals of the service: signals, exit codes, one DataDir, one port, bad settings."""
 
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -120,6 +121,25 @@ def test_a_stop_that_hangs_is_forced_and_loses_nothing(make_service: MakeService
     service.start()
     service.wait_for_log("already imported")
     assert service.stats() == truth_of(file).data
+
+
+def test_a_stop_signal_during_a_slow_start_is_in_time(make_service: MakeService) -> None:
+    """The left-over server does not answer, which the start waits out; the time is counted from the signal on."""
+    service = make_service(GracefulShutDownTimeout=1, ForceShutDownTimeout=1).start()
+    server = embedded_server(service.data_dir)
+    assert server is not None
+    service.kill()
+    os.kill(server, signal.SIGSTOP)
+    service.launch()
+    lock = service.data_dir / "daybook.lock"
+    holder = f"{service.running.pid} daybook serve\n"
+    service.wait(lambda: lock.read_text() == holder, "the start is under way")
+    with within(1 + 1):
+        assert service.stop() == 3
+    assert "Daybook is running" not in service.log
+    assert service.log.splitlines()[-1].endswith("after the stop signal: ended by force")
+    os.kill(server, signal.SIGKILL)
+    assert service.start().stop() == 0
 
 
 def test_sigint_ends_it_as_sigterm_does(make_service: MakeService) -> None:

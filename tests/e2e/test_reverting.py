@@ -103,6 +103,7 @@ class TestBesideAService:
         assert service.stats() == truth_of(second).data
         assert service.post(f"/v1/imports/{source}/revert", request).status_code == 200
         assert service.post("/v1/imports/nope/revert", request).status_code == 404
+        assert service.post(f"/v1/imports/{source}/revert", request, Origin="http://evil.example").status_code == 403
         assert service.post("/v1/imports/queue/revert", request).status_code == 409
         service.kill()
         service.start()

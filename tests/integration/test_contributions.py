@@ -28,7 +28,7 @@ async def server(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
 
 
 def write_months(path: Path, *, months: int = 6, rows: int = 90) -> Path:
-    """Write rows without bad ones whose days go to and fro within some months of 2026."""
+    """Write rows without bad ones whose days jump within some months of 2026."""
     lines = (
         f"2026-{number * 5 % months + 1:02d}-{number * 11 % 28 + 1:02d}T10:00:00,"
         f"{('deposit', 'withdrawal')[number % 2]},method {number % 4},{number + 1}.{number % 100:02d}"

@@ -1,7 +1,9 @@
 """Batches that leave the queue without a commit: found, and their rows queued anew."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 from support.pipeline import QUEUE, Parts, lane, oracle, write_rows
 
+NOTICED_SECONDS = 10.0
 JSON = '{"Timestamp":"2026-01-02","Type":"deposit","PaymentMethod":"method 1","Amount":7}'
 
 
@@ -223,6 +226,57 @@ async def test_a_wait_ends_when_the_file_turns_bad(parts: Parts, tmp_path: Path)
     path.unlink()
     await importer.visit(StopToken())
     assert (importer.problem, importer.wait.reason) == (f"{path}: No such file or directory", "")
+
+
+async def test_a_checkpoint_that_is_set_ahead_is_noticed_soon(parts: Parts, tmp_path: Path) -> None:
+    """No batch is said to be queued, so only a full look finds it."""
+    path = write_rows(tmp_path / "a.csv", days=8, rows=200)
+    importer = parts.importer(path)
+    assert await importer.import_next(StopToken()) is Step.MOVED
+    await parts.drain()
+    reported: list[str] = []
+    watch = LostBatches(parts.stores, parts.token, lambda: reported.append("loss"))
+    await watch.look(idle=True)
+    source = await source_of(parts)
+    await parts.redis.command("HSET", redis_keys.source(source.id), "checkpoint", source.read.offset + 100)
+    begun = time.monotonic()
+    while not reported:
+        assert time.monotonic() - begun < NOTICED_SECONDS
+        await asyncio.sleep(0.1)
+        await watch.look(idle=True)
+    await importer.close()
+    await to_end(importer)
+    await parts.drain()
+    assert await parts.totals() == oracle(path)
+
+
+async def test_full_looks_leave_redis_its_time(parts: Parts) -> None:
+    """They come after 200 times what one took."""
+    await look(parts)  # Redis knows the script then
+    ticks = count(step=0.1)
+    watch = LostBatches(parts.stores, parts.token, pytest.fail, clock=lambda: next(ticks))
+    before = await scripts_run(parts)
+    for _ in range(200):
+        await watch.look(idle=True)
+    passed = next(ticks)
+    assert 1 <= await scripts_run(parts) - before <= passed / 20 + 1
+
+
+async def scripts_run(parts: Parts) -> int:
+    found = await parts.redis.command("INFO", "commandstats")
+    return int(found["cmdstat_evalsha"]["calls"])
+
+
+async def test_a_number_of_queued_bytes_that_is_set_by_hand_is_put_right(parts: Parts, tmp_path: Path) -> None:
+    """Else the queue would count as full for ever."""
+    path = write_rows(tmp_path / "a.csv", days=8, rows=200)
+    await parts.redis.command("HSET", redis_keys.STATE, "queued_bytes", 1 << 40)
+    reported = await look(parts)
+    assert reported == []
+    assert await parts.stores.requeue.queued_bytes() == 0
+    await queued(parts, path)
+    await parts.drain()
+    assert await parts.totals() == oracle(path)
 
 
 async def test_a_loss_concerns_the_source_that_lost(parts: Parts, tmp_path: Path) -> None:

@@ -179,8 +179,8 @@ class Service:
     def get(self, path: str, **parameters: str) -> httpx.Response:
         return self._client.get(f"{self.address}{path}", params=parameters or None)
 
-    def post(self, path: str, content: object) -> httpx.Response:
-        return self._client.post(f"{self.address}{path}", json=content)
+    def post(self, path: str, content: object, **headers: str) -> httpx.Response:
+        return self._client.post(f"{self.address}{path}", json=content, headers=headers)
 
     def stats(self, first: str = "2026-01-01", last: str = "2026-01-31") -> Data:
         return stats_data(self.get("/stats", from_date=first, to_date=last))

@@ -21,6 +21,7 @@ from daybook.api import (
 from daybook.api.answers import error_answer
 from daybook.api.head import HeadAsGet
 from daybook.api.services import Services
+from daybook.api.writers import LocalWriters
 from daybook.errors import DaybookError
 
 
@@ -30,8 +31,11 @@ class AppState(TypedDict):
     services: Services
 
 
-def create_app(services: Services) -> FastAPI:
-    """Make the app. The caller opens and closes the `services` (`daybook.lifespan`)."""
+def create_app(services: Services, *, allow_anonymous: bool = False) -> FastAPI:
+    """Make the app. The caller opens and closes the `services` (`daybook.lifespan`).
+
+    With `allow_anonymous`, requests from anywhere may change something.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
@@ -51,6 +55,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(part.router)
     app.add_middleware(stats.StatsShortcut, services=services)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(LocalWriters, allow_anonymous=allow_anonymous)
     app.add_exception_handler(DaybookError, _render)
     return app
 

@@ -137,7 +137,7 @@ class Questions:
 
 def _counts(source: Source) -> bool:
     """Return whether rows of the source count, or will."""
-    return source.read.offset > 0 and source.held is None
+    return source.held is None and source.reverted is None
 
 
 def _below(seen: Seen, number: int) -> set[int]:

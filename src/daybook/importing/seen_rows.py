@@ -4,7 +4,6 @@ from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daybook.sources.sketch import ALL_ROWS, NO_HASHES, Hashes, bound_of
 
@@ -55,8 +54,9 @@ class SeenRows:
             sketch = sketch[sketch <= np.uint64(self._bound)]
         known = set() if is_new else {place for place, each in self._find(sketch) if each == number}
         for place, each in enumerate(sketch.tolist()):
-            if place not in known and len(self._recent[each]) < _SOURCES_EACH:
-                self._recent[each].append(number)
+            numbers = self._recent[each]
+            if place not in known and len(numbers) < _SOURCES_EACH:
+                numbers.append(number)
                 self._recent_entries += 1
         if self._recent_entries > _RECENT:
             self._settle()
@@ -85,9 +85,10 @@ class SeenRows:
 
     def _settle(self) -> None:
         """Move the recent hashes to the arrays, and halve the bound while there are too many."""
-        more = sorted((each, number) for each, numbers in self._recent.items() for number in numbers)
-        hashes = np.array([each for each, _ in more], np.uint64)
-        sources: NDArray[np.int32] = np.array([number for _, number in more], np.int32)
+        hashes = np.array([each for each, numbers in self._recent.items() for _ in numbers], np.uint64)
+        sources = np.array([number for numbers in self._recent.values() for number in numbers], np.int32)
+        order = np.argsort(hashes)
+        hashes, sources = hashes[order], sources[order]
         places = np.searchsorted(self._hashes, hashes)
         self._hashes = np.insert(self._hashes, places, hashes)
         self._sources = np.insert(self._sources, places, sources)

@@ -13,8 +13,10 @@ log = structlog.get_logger("queue")
 
 _SOURCES_NAMED = 5
 _LOOK_SECONDS = 2.0
-_FULL_LOOK_SECONDS = 30.0
-"""Even when no batch is said to be queued: another program may have confused that number."""
+_FULL_LOOK_SHARE, _FULL_LOOK_SECONDS = 200, 30.0
+"""A full look is made even when no batch is said to be queued, because another program may have confused that number:
+after so many times what the last one took, so that it takes half a hundredth of Redis' time, and after 30 s at most.
+"""
 
 
 class LostBatches:
@@ -49,22 +51,31 @@ class LostBatches:
 
     async def _take_mark(self) -> None:
         requeue = self._stores.requeue
-        now, mark = self._clock(), Waiting(0, {})
-        if now >= self._next_full_look or await requeue.queued_bytes():
-            self._next_full_look = now + _FULL_LOOK_SECONDS
+        begun, mark, queued_bytes = self._clock(), Waiting(0, {}), await self._stores.requeue.queued_bytes()
+        if begun >= self._next_full_look or queued_bytes:
             mark = await requeue.waiting()
+            now = self._clock()
+            self._next_full_look = now + min(_FULL_LOOK_SECONDS, _FULL_LOOK_SHARE * (now - begun))
         if mark.elements == 0:
             self._mark = None
-            await self._judge(mark)
+            if not await self._judge(mark) and queued_bytes:
+                await self._correct_queued_bytes(queued_bytes)
         elif mark.checkpoints:
             self._mark, self._left = mark, mark.elements
 
-    async def _judge(self, mark: Waiting) -> None:
+    async def _correct_queued_bytes(self, queued_bytes: int) -> None:
+        """Have the batches in the queue counted again: some were said to be there, and there was no element."""
+        await self.read_again()
+        log.warning("the number of queued bytes was wrong; another program may have set it", queued_bytes=queued_bytes)
+
+    async def _judge(self, mark: Waiting) -> bool:
+        """Have rows read again when a ledger is before its place in the mark; return whether one was."""
         for source, checkpoint in mark.checkpoints.items():
             found = await self._stores.sources.get(source)
             if found is not None and _lacks(found, checkpoint):
                 await self.read_again()
-                return
+                return True
+        return False
 
     async def read_again(self) -> int:
         """Have the rows of lost batches queued again; return how many batches were dropped from the queue for that."""

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from itertools import product
 from typing import NamedTuple, TypeVar
 
@@ -54,15 +55,16 @@ class Fit(NamedTuple):
 
 def date_fit(values: Sequence[str]) -> Fit:
     """Return the formats that read most of the timestamps."""
-    return _best([Profile(date_format=each) for each in DATE_FORMATS], values, _day_of)
+    return _best([Profile(date_format=each) for each in DATE_FORMATS], values, _moment_of)
 
 
-def _day_of(profile: Profile, text: str) -> str:
+def _moment_of(profile: Profile, text: str) -> datetime:
     if profile.date_format in _LIKELY_EPOCHS:
         low, high = _LIKELY_EPOCHS[profile.date_format]
         if not low <= float(text) <= high:
             raise ValueError("not a likely epoch")
-    return reading_rules(profile.rules()).moment(text).date().isoformat()
+    moment = reading_rules(profile.rules()).moment(text)
+    return moment.replace(tzinfo=None)
 
 
 def amount_fit(values: Sequence[str]) -> Fit:
