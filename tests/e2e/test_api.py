@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def test_imports_tell_all_of_a_source(service: Service, file: Path) -> None:
     (found,) = service.imports()
     source, since = found.pop("source"), found.pop("since")
     assert re.fullmatch(r"[0-9a-f-]{12,}", source)
-    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", since)
+    assert abs(datetime.fromisoformat(since) - datetime.now(UTC)) < timedelta(hours=1)
     assert found == {
         "path": str(file),
         "fingerprint": hashlib.sha256(CONTENT).hexdigest(),
@@ -130,7 +131,7 @@ def test_imports_tell_all_of_a_source(service: Service, file: Path) -> None:
         "replaces": "",
         "reversal": None,
         "rereads": 0,
-        "control_totals": {"deposits": "2000000000006.29999999", "withdrawals": "9.50"},
+        "control_totals": {"deposits": Decimal("2000000000006.29999999"), "withdrawals": Decimal("9.50")},
     }
 
 

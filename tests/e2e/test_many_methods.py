@@ -41,7 +41,7 @@ def check(service: Service, path: Path | str, number: int) -> None:
     found = service.wait_until_imported(path, number, SECONDS)
     counted = len(DAYS) * MOST_METHODS
     assert (found["applied"], found["rejected"]) == (counted, number - counted)
-    assert found["control_totals"] == {"deposits": f"{counted * AMOUNT}", "withdrawals": "0.00"}
+    assert found["control_totals"] == {"deposits": counted * AMOUNT, "withdrawals": 0}
     expected: dict[str, dict[str, dict[str, Decimal]]] = {day: {"deposits": {}, "withdrawals": {}} for day in DAYS}
     for row in rows(counted):
         expected[row.day]["deposits"][row.method] = AMOUNT

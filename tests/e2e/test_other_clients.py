@@ -56,7 +56,7 @@ def test_json_of_other_producers_is_aggregated(make_service: MakeService, redis_
             client.lpush("Payments", element)
         found = service.wait_until_imported("", 13)
         assert (found["source"], found["applied"], found["rejected"]) == ("queue", 6, 7)
-        assert found["control_totals"] == {"deposits": "1341.86", "withdrawals": "3.00"}
+        assert found["control_totals"] == {"deposits": Decimal("1341.86"), "withdrawals": Decimal("3.00")}
         assert service.stats() == {
             DAY: {"deposits": {"paypal": Decimal("1241.86")}, "withdrawals": {"paypal": Decimal("3.00")}},
             "2026-01-16": {"deposits": {"visa": Decimal("100.00")}, "withdrawals": {}},

@@ -35,7 +35,8 @@ def test_readiness_names_a_missing_path(make_service: MakeService, tmp_path: Pat
     service = make_service(CsvFilePath=path, MaxWaitSeconds=1).launch().wait_until_answering()
     waits = service.get("/readyz").json()["waits"]
     until(lambda: "CsvFilePath" in service.get("/readyz").json()["waits"], f"it is named: {waits}")
-    until(lambda: service.get("/readyz").status_code == 503, "not ready, because it never came")
+    until(lambda: "CsvFilePath" in service.get("/readyz").json()["checks"], "not ready, because it never came")
+    assert service.get("/readyz").status_code == 503
     told = service.get("/readyz").json()["checks"]["CsvFilePath"]
     assert told.startswith(f"{path}: no such file (for ")
     path.parent.mkdir(exist_ok=True)

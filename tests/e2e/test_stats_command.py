@@ -125,3 +125,13 @@ def test_generate_says_what_it_wrote_and_draws_nothing_in_a_pipe(daybook: Comman
     assert told.output == f"x.csv: wrote 2,000 rows from 2026-01-01 to 2026-01-03, 200 of them bad, {size:,} bytes\n"
     assert told.log == ""
     assert daybook.run("import", "x.csv", code=0).output.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_verify_shows_a_difference_on_any_terminal(counted: Commands, tmp_path: Path, width: int) -> None:
+    file = tmp_path / "few.csv"
+    file.write_text(ROWS.replace("7.00", "8.00"))
+    with Terminal(counted.folder, counted.settings, "verify", file, width=width) as terminal:
+        assert terminal.code() == 1
+    assert ("  files    " in terminal.text) == (width == 60)
+    assert re.search(r"1 difference|\d+ differences", terminal.text)

@@ -188,7 +188,7 @@ class Service:
     def imports(self) -> list[dict[str, Any]]:
         answer = self.get("/v1/imports")
         assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["imports"]
+        found: list[dict[str, Any]] = json.loads(answer.text, parse_float=Decimal)["imports"]
         return found
 
     def import_of(self, path: Path | str) -> dict[str, Any] | None:

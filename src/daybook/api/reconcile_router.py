@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from daybook.api import schemas
 from daybook.api.answers import JsonBytes
 from daybook.api.dependencies import ServicesDependency
+from daybook.api.service_router import control_totals
 from daybook.books.exact_json import array_of, encode, number, number_of
 from daybook.books.reconciliation import (
     BucketComparison,
@@ -83,7 +84,7 @@ def _account(source: Source, contributions: Contributions) -> schemas.SourceAcco
         rejected=source.rejected_rows,
         waiting=source.waiting,
         balanced=is_balanced(source),
-        control_totals=schemas.ControlTotals(**source.control_totals),
+        control_totals=control_totals(source.control_totals),
         contributions=contributions,
     )
 

@@ -53,10 +53,10 @@ class Readiness(BaseModel):
 
 
 class ControlTotals(BaseModel):
-    """The sums of all applied rows, as exact decimal text."""
+    """The sums of all applied rows."""
 
-    deposits: str
-    withdrawals: str
+    deposits: Amount
+    withdrawals: Amount
 
 
 class ReversalRequest(BaseModel):

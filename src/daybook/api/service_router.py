@@ -12,7 +12,7 @@ from daybook.api.answers import JsonBytes, valid_texts
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import Alive, ControlTotals, Detail, ImportsAnswer, ImportState, Readiness, ReversalState
 from daybook.api.services import OK, Services
-from daybook.books.exact_json import array_of, encode
+from daybook.books.exact_json import array_of, encode, exact_totals
 from daybook.domain.reversal import Reversal
 from daybook.domain.source import Source
 
@@ -86,10 +86,20 @@ def import_state(source: Source) -> ImportState:
         held=source.held.reason if source.held else "",
         rereads=source.rereads,
         profile=msgspec.json.decode(source.profile) if source.profile else None,
-        control_totals=ControlTotals(**source.control_totals),
+        control_totals=control_totals(source.control_totals),
         replaces=source.replaces,
         reversal=_reversal(source.reverting or source.reverted),
     )
+
+
+def control_totals(totals: Mapping[str, str]) -> ControlTotals:
+    """Return control totals as exact JSON numbers, as all amounts in answers are."""
+    return ControlTotals(**exact_totals(totals))
+
+
+def import_answer(source: Source, status: int = 200) -> Response:
+    """Return the answer of a route that changed a source."""
+    return JsonBytes(encode(import_state(source)), status)
 
 
 def _reversal(reversal: Reversal | None) -> ReversalState | None:
@@ -101,5 +111,5 @@ def _reversal(reversal: Reversal | None) -> ReversalState | None:
         at=reversal.at,
         replaced_by=reversal.replaced_by,
         rows=reversal.position.rows,
-        control_totals=ControlTotals(**reversal.control_totals),
+        control_totals=control_totals(reversal.control_totals),
     )

@@ -1,6 +1,6 @@
 """Exact amounts as JSON numbers. They are written from decimal text, never through a float."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,11 @@ def number(text: str) -> msgspec.Raw:
 def number_of(units: int) -> msgspec.Raw:
     """Return the JSON number of an amount in units of 10^-8."""
     return number(format_units(units))
+
+
+def exact_totals(totals: Mapping[str, str]) -> dict[str, msgspec.Raw]:
+    """Return control totals, which are exact decimal texts by type, as JSON numbers."""
+    return {kind: number(text) for kind, text in totals.items()}
 
 
 def encode(value: Any) -> bytes:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daybook.books import source_list
+from daybook.books.exact_json import encode, exact_totals
 from daybook.books.verification import all_sources
 from daybook.cli.reporting import print_wide
 from daybook.cli.waiting import stores_to_read
@@ -51,7 +52,7 @@ def tell_changed(source: Source) -> None:
 def print_list(sources: Sequence[Source], output: str) -> None:
     """Print sources as `table`, `json` or `csv`."""
     if output == "json":
-        found = msgspec.json.encode([_facts(each) for each in sources])
+        found = encode([_facts(each) | exact_totals(each.control_totals) for each in sources])
         sys.stdout.write(msgspec.json.format(found, indent=2).decode() + "\n")
     elif output == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")

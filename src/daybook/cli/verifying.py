@@ -22,7 +22,7 @@ from daybook.books.verification import (
     read_accounts,
 )
 from daybook.cli.progress import WaitingProgress
-from daybook.cli.reporting import print_wide
+from daybook.cli.reporting import print_wide, width_of
 from daybook.cli.waiting import Waits, stores_to_read
 from daybook.domain.source import Source
 from daybook.errors import SourceError
@@ -163,9 +163,23 @@ def _print(verified: Sequence[_Verified], verdict: Verdict) -> None:
         same = "no difference: the stores hold exactly what the files hold"
         console.print(same if verified or verdict.notes else "nothing was imported yet, and the stores hold nothing")
         return
-    table = Table("where", "what", "files", "Redis", "archive")
-    for difference in verdict.differences:
-        table.add_row(*(Text(printable(text)) for text in difference))
-    print_wide(table)
+    _print_differences(verdict.differences)
     number = len(verdict.differences)
     console.print(f"{number} difference{'s' if number > 1 else ''}")
+
+
+def _print_differences(differences: Sequence[Difference]) -> None:
+    """Print differences as a table, or one below the other where the terminal is too narrow for it."""
+    names = ("where", "what", "files", "Redis", "archive")
+    table = Table(*names)
+    for difference in differences:
+        table.add_row(*(Text(printable(text)) for text in difference))
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    if not console.is_terminal or width_of(console, table) <= console.width:
+        print_wide(table)
+        return
+    for difference in differences:
+        console.print(printable(f"{difference.where}: {difference.what}"))
+        for name, text in zip(names[2:], difference[2:], strict=True):
+            if text:
+                console.print(f"  {name:<8} {printable(text)}")
