@@ -294,6 +294,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
                 imports.problems,
                 reverter(stores).revert_soon,
                 imports.held,
+                settings.currency or "",
             )
         finally:
             await supervisor.shut_down(max(0.0, settings.graceful_shutdown_seconds - supervisor.stop.seconds))

@@ -125,6 +125,7 @@ def test_imports_tell_all_of_a_source(service: Service, file: Path) -> None:
         "state": "done",
         "problem": "",
         "rereads": 0,
+        "profile": None,
         "control_totals": {"deposits": "2000000000006.29999999", "withdrawals": "9.50"},
     }
 

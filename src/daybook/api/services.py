@@ -32,6 +32,8 @@ class Services:
     """Reverts a source: takes its id, who asks and why; returns the source, reverted or about to be."""
     held: Callable[[], dict[str, str]] = dict
     """Returns the reasons why sources are held, by path."""
+    currency: str = ""
+    """Code of the currency of all amounts; empty when none is set."""
     answers: SharedAnswers = field(init=False)
     """The answers that need both stores to agree."""
     progress: SharedAnswers = field(init=False)
