@@ -295,6 +295,7 @@ async def running_service(settings: Settings, supervisor: Supervisor) -> AsyncIt
                 reverter(stores).revert_soon,
                 imports.held,
                 imports.compare_soon,
+                settings.currency or "",
             )
         finally:
             await supervisor.shut_down(max(0.0, settings.graceful_shutdown_seconds - supervisor.stop.seconds))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from daybook.api.answers import JsonBytes
+from daybook.api.answers import labelled
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import (
     AggregatesAnswer,
@@ -69,7 +69,8 @@ async def aggregates(
     make = partial(_aggregates, services.stores, from_date, to_date, as_of, provenance=provenance)
     question = ("aggregates", from_date, to_date, as_of, provenance)
     # `rows_waiting` changes without a commit, and what `as_of` knows changes when a bucket is evicted.
-    return JsonBytes(await services.answers.answer(question, make, keep=not provenance and as_of is None))
+    answer = await services.answers.answer(question, make, keep=not provenance and as_of is None)
+    return labelled(answer, services.currency)
 
 
 async def _aggregates(stores: Stores, first: date, last: date, as_of: datetime | None, *, provenance: bool) -> bytes:
@@ -148,7 +149,8 @@ async def contributions(
     """
     services.check_recovered()
     make = partial(answer_by_source, services.stores, from_date, to_date, source)
-    return JsonBytes(await services.answers.answer(("contributions", from_date, to_date, source), make))
+    answer = await services.answers.answer(("contributions", from_date, to_date, source), make)
+    return labelled(answer, services.currency)
 
 
 @router.get(
@@ -173,7 +175,8 @@ async def restatements(
     """
     services.check_recovered()
     make = partial(_restatements, services.stores, from_date, to_date, after, limit)
-    return JsonBytes(await services.answers.answer(("restatements", from_date, to_date, after, limit), make))
+    answer = await services.answers.answer(("restatements", from_date, to_date, after, limit), make)
+    return labelled(answer, services.currency)
 
 
 async def _restatements(stores: Stores, first: date, last: date, after: str, limit: int) -> bytes:

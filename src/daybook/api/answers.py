@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from daybook.errors import DaybookError
 
@@ -25,6 +25,28 @@ class JsonBytes(Response):
             more = first + _SLICE_BYTES < len(self.body)
             await send({"type": "http.response.body", "body": part, "more_body": more})
             await asyncio.sleep(0)  # many large answers at once would hold the event loop
+
+
+def labelled(answer: bytes, currency: str) -> JsonBytes:
+    """Return a JSON object with the currency of its amounts as its first member, unless `currency` is empty."""
+    if not currency:
+        return JsonBytes(answer)
+    return JsonBytes(b'{"currency":"%s",%s' % (currency.encode(), answer[1:]))
+
+
+class CurrencyHeader:
+    """Names the currency of all amounts in the header `Daybook-Currency` of every answer."""
+
+    def __init__(self, app: ASGIApp, currency: str) -> None:
+        self._app, self._header = app, (b"daybook-currency", currency.encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), self._header]
+            await send(message)
+
+        await self._app(scope, receive, send_named if scope["type"] == "http" else send)
 
 
 def valid_texts(texts: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from daybook.api import (
     service_router,
     stats,
 )
-from daybook.api.answers import error_answer
+from daybook.api.answers import CurrencyHeader, error_answer
 from daybook.api.head import HeadAsGet
 from daybook.api.services import Services
 from daybook.api.writers import LocalWriters
@@ -55,6 +55,8 @@ def create_app(services: Services, *, allow_anonymous: bool = False) -> FastAPI:
         app.include_router(part.router)
     app.add_middleware(stats.StatsShortcut, services=services)
     app.add_middleware(HeadAsGet)
+    if services.currency:
+        app.add_middleware(CurrencyHeader, currency=services.currency)
     app.add_middleware(LocalWriters, allow_anonymous=allow_anonymous)
     app.add_exception_handler(DaybookError, _render)
     return app

@@ -6,7 +6,7 @@ from functools import partial
 from fastapi import APIRouter, Response
 
 from daybook.api import schemas
-from daybook.api.answers import JsonBytes
+from daybook.api.answers import labelled
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.service_router import control_totals
 from daybook.books.exact_json import array_of, encode, number, number_of
@@ -36,7 +36,7 @@ async def reconciliation(services: ServicesDependency) -> Response:
     """Read all that both stores hold and compare it. This takes longer the more days there are."""
     services.check_recovered()
     make = partial(_reconcile, services.stores)
-    return JsonBytes(await services.answers.answer("reconcile", make, keep=False))
+    return labelled(await services.answers.answer("reconcile", make, keep=False), services.currency)
 
 
 async def _reconcile(stores: Stores) -> bytes:
@@ -49,14 +49,16 @@ def _render(books: Reconciliation) -> bytes:
         steady=books.steady,
         waiting_elements=books.waiting_elements,
         transactions=_transactions(books.transactions),
-        **{kind: _amounts(comparison) for kind, comparison in books.amounts.items()},
+        deposits=_amounts(books.amounts["deposits"]),
+        withdrawals=_amounts(books.amounts["withdrawals"]),
         sources=[],
         buckets=[],
         archived_buckets=books.archived_buckets,
     )
     sources = array_of(encode(_account(source, books.contributions[source.id])) for source in books.sources)
     buckets = array_of(encode(_bucket(comparison)) for comparison in books.buckets)
-    return encode(dict(answer) | {"sources": sources, "buckets": buckets})
+    plain = {name: value for name, value in answer if name != "currency"}
+    return encode(plain | {"sources": sources, "buckets": buckets})
 
 
 def _amounts(comparison: Comparison) -> schemas.Comparison:

@@ -107,7 +107,15 @@ class ImportState(BaseModel):
     reversal: ReversalState | None = Field(description="Its reversal, under way or done.")
 
 
-class ImportsAnswer(BaseModel):
+class Labelled(BaseModel):
+    """An answer with amounts."""
+
+    currency: str | None = Field(
+        default=None, description="Code of the currency of all amounts; absent unless the setting `Currency` is set."
+    )
+
+
+class ImportsAnswer(Labelled):
     """All sources, in the order in which they were registered."""
 
     imports: list[ImportState]
@@ -148,7 +156,7 @@ class DayOrigin(BaseModel):
     rows_waiting: bool = Field(description="True when rows that may belong to this day wait in the queue.")
 
 
-class AggregatesAnswer(BaseModel):
+class AggregatesAnswer(Labelled):
     """Days in order. Days without transactions are left out."""
 
     data: dict[str, DayMethods]
@@ -176,7 +184,7 @@ class ContributingSource(BaseModel):
     complete: bool = Field(description="False when contributions of some of its applied rows were not kept.")
 
 
-class ContributionsAnswer(BaseModel):
+class ContributionsAnswer(Labelled):
     """Days in order. Days without contributions are left out."""
 
     data: dict[str, DayContributions]
@@ -199,7 +207,7 @@ class RestatementState(BaseModel):
     version: int = Field(description="Version of the day and type after the change.")
 
 
-class RestatementsAnswer(BaseModel):
+class RestatementsAnswer(Labelled):
     """A page of restatements."""
 
     restatements: list[RestatementState]
@@ -277,7 +285,7 @@ class Comparison(BaseModel):
     balanced: bool = Field(description="True when both sums are equal.")
 
 
-class ReconcileAnswer(BaseModel):
+class ReconcileAnswer(Labelled):
     """The comparison of all sources, of Redis and of the archive."""
 
     balanced: bool = Field(

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Response
 
-from daybook.api.answers import JsonBytes, valid_texts
+from daybook.api.answers import labelled, valid_texts
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import Alive, ControlTotals, Detail, ImportsAnswer, ImportState, Readiness, ReversalState
 from daybook.api.services import OK, Services
@@ -54,7 +54,8 @@ async def readyz(
 async def imports(services: ServicesDependency) -> Response:
     """Return every source with its rows, and the files that cannot be imported."""
     # What is queued changes without a commit, so an answer is not kept.
-    return JsonBytes(await services.progress.answer("imports", partial(_imports, services), keep=False))
+    answer = await services.progress.answer("imports", partial(_imports, services), keep=False)
+    return labelled(answer, services.currency)
 
 
 async def _imports(services: Services) -> bytes:

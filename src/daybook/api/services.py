@@ -34,6 +34,8 @@ class Services:
     """Returns the reasons why sources are held, by path."""
     compare_soon: Callable[[], None] = lambda: None
     """Has the importers look at the list of sources without delay."""
+    currency: str = ""
+    """Code of the currency of all amounts; empty when none is set."""
     answers: SharedAnswers = field(init=False)
     """The answers that need both stores to agree."""
     progress: SharedAnswers = field(init=False)

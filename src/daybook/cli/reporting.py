@@ -34,6 +34,8 @@ class Report:
     days: Days
     known: list[str] = field(default_factory=list)
     """All days that have totals, in order, if `days` is empty."""
+    currency: str = ""
+    """Code of the currency of the amounts; empty when none is set."""
 
 
 async def load_report(settings: Settings, first: date | None, last: date | None) -> Report | None:
@@ -45,10 +47,11 @@ async def load_report(settings: Settings, first: date | None, last: date | None)
     async with stores_to_read(settings, "daybook stats") as stores:
         if await stores.hot.state() is None and not await stores.archive.sources():
             return Report(first, last, {}) if first and last else None
+        currency = settings.currency or ""
         for span in await spans_of(stores, first, last):
             days = await read_totals(stores, *span)
             if days or first or last:
-                return Report(*span, days, [] if days else await _known_days(stores))
+                return Report(*span, days, [] if days else await _known_days(stores), currency)
         return None
 
 
@@ -83,8 +86,10 @@ def print_report(report: Report | None, output: str) -> None:
         where = f" from {report.first} to {report.last}" if report else ""
         known = f"; there are some on {_runs(report.known)}" if report and report.known else ""
         sys.stderr.write(f"daybook: no transactions{where}{known}\n")
-    if output != "table":
-        _PRINTERS[output](days)
+    if output == "json":
+        _print_json(days)
+    elif output == "csv":
+        _print_csv(days, report.currency if report else "")
     elif report and days:
         _print_table(report)
 
@@ -103,7 +108,8 @@ def _print_table(report: Report) -> None:
     """Print totals as a table, in a terminal with thousands separators and no wider than it."""
     console = Console()
     shown = _with_separators if console.is_terminal else str
-    sys.stdout.write(f"totals from {report.first} to {report.last}\n")
+    unit = f" in {report.currency}" if report.currency else ""
+    sys.stdout.write(f"totals from {report.first} to {report.last}{unit}\n")
     table = Table(*_COLUMNS[:3])
     table.add_column("amount", justify="right")
     table.add_column("transactions", justify="right")
@@ -164,14 +170,11 @@ def _print_json(days: Days) -> None:
     sys.stdout.write(render(days).decode() + "\n")
 
 
-def _print_csv(days: Days) -> None:
-    """Print totals as CSV, one line per payment method."""
+def _print_csv(days: Days, currency: str) -> None:
+    """Print totals as CSV, one line per payment method, with a column for the currency if one is set."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(_rows(days))
-
-
-_PRINTERS: dict[str, Callable[[Days], None]] = {"json": _print_json, "csv": _print_csv}
+    writer.writerow((*_COLUMNS, "currency") if currency else _COLUMNS)
+    writer.writerows((*row, currency) if currency else row for row in _rows(days))
 
 
 def _rows(days: Days) -> Iterator[tuple[str, ...]]:
