@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Response
 
-from daybook.api.answers import labelled, valid_texts
+from daybook.api.answers import JsonBytes, labelled, valid_texts
 from daybook.api.dependencies import ServicesDependency
 from daybook.api.schemas import Alive, ControlTotals, Detail, ImportsAnswer, ImportState, Readiness, ReversalState
 from daybook.api.services import OK, Services
