@@ -12,6 +12,8 @@ from daybook.sources.profiles import PROFILE_NAME, Profiles, corrected_source, r
 from daybook.sources.reading_rules import ReadingRules, reading_rules
 from daybook.sources.records import judge, read_header, records
 from daybook.sources.row_sums import sum_rows
+from daybook.sources.stretches import stretches
+from daybook.sources.text_form import TextForm
 
 ROOT = Path(__file__).parents[2]
 
@@ -257,3 +259,25 @@ def test_the_example_is_a_profile_and_stands_in_the_readme() -> None:
     example = ROOT / "docs" / "examples" / PROFILE_NAME
     assert f"```toml\n{example.read_text()}```" in (ROOT / "README.md").read_text()
     assert make_profile(read_toml(example), "example").type_map["fee"] == "reject"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-8"])
+def test_a_look_all_over_a_file_sees_whole_lines_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    lines = [f"{row};Ċ਀{'x' * (row % 50)}\n" for row in range(40_000)]  # letters with a byte like that of a line feed
+    path = tmp_path / "m.csv"
+    path.write_bytes("".join(lines).encode(encoding))
+    form = TextForm(encoding, ";")
+    seen = [line.decode(encoding) for part in stretches(path, path.stat().st_size, form) for line in form.lines(part)]
+    assert 200_000 < len("".join(seen).encode(encoding)) < path.stat().st_size
+    assert set(seen) <= set(lines)
+
+
+def test_rows_of_any_form_have_the_same_sketch() -> None:
+    plain = b"timestamp,type,payment_method,amount\n"
+    told = make_profile({"date-format": "%d.%m.%Y %H:%M:%S", "time-zone": "Europe/Berlin", "decimal": ","}, "f")
+    headers = [read_header(plain, "f", final=True, profile=each) for each in (Profile(), told)]
+    rows = (b"2026-01-15T23:30:05,deposit,visa,1.50\n", b'16.01.2026 00:30:05,Deposit,visa,"1,5"\n')
+    sketches = [
+        sum_rows(row, header.layout, "s").sketch.tolist() for row, header in zip(rows, headers, strict=True) if header
+    ]
+    assert sketches[0] == sketches[1] != []

@@ -55,9 +55,9 @@ def create_app(services: Services, *, allow_anonymous: bool = False) -> FastAPI:
         app.include_router(part.router)
     app.add_middleware(stats.StatsShortcut, services=services)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(LocalWriters, allow_anonymous=allow_anonymous)
     if services.currency:
         app.add_middleware(CurrencyHeader, currency=services.currency)
-    app.add_middleware(LocalWriters, allow_anonymous=allow_anonymous)
     app.add_exception_handler(DaybookError, _render)
     return app
 

@@ -205,7 +205,8 @@ def try_profile(path: Path, profile: Profile) -> Trial:
     try:
         header = read_header(head, str(path), final=is_whole, profile=profile)
     except SourceError as error:
-        return Trial(0, 0, [], str(error).removeprefix(f"{path}: "))
+        problem, _, _ = str(error).removeprefix(f"{path}: ").partition("; `daybook inspect ")
+        return Trial(0, 0, [], problem)
     if header is None:
         return Trial(0, 0, [], f"has no header; expected {EXPECTED_HEADER}")
     form: TextForm = header.layout.form
