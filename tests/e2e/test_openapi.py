@@ -21,7 +21,7 @@ from support.spawner import Spawner
 
 ROWS = 500
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
-SECONDS = 80
+SECONDS = 160
 WELL = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 400, 404]  # what a schema cannot say: a range's order, what there is
@@ -69,7 +69,7 @@ def try_out(service: Service, folder: Path, config: str, *options: str) -> None:
 
 
 def test_every_answer_is_as_the_document_says(service: Service, tmp_path: Path) -> None:
-    try_out(service, tmp_path, WELL, "--max-examples", "60")
+    try_out(service, tmp_path, WELL, "--max-examples", "40")
     assert service.get("/readyz").status_code == 200
 
 
@@ -102,7 +102,7 @@ def test_a_strange_query_is_422(service: Service, query: str) -> None:
         (b"GET /stats?from_date=\xff\xfe&to_date=\xc3 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET /\xff\x80/%00%ff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n", 200),
-        (b"PUT /livez HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"PUT /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
         (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 65_536, 431),
         (b"GET /" + b"x" * 65_536 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
         (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),

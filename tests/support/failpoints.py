@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from daybook.stores.connection import SCRIPTS as _SCRIPT_NAMES
 
 _AFTER_A_LOSS = ("waiting", "read_again", "adopt_queue")
+_BY_AN_OPERATOR = ("change_held",)
 
 
 def _around(scripts: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"redis.{script}.{moment}" for script in scripts for moment in ("before", "after"))
 
 
-SCRIPTS = _around(script for script in _SCRIPT_NAMES if script not in _AFTER_A_LOSS)
+SCRIPTS = _around(script for script in _SCRIPT_NAMES if script not in _AFTER_A_LOSS + _BY_AN_OPERATOR)
 """The points before a script is sent and after its answer arrived."""
 REQUEUE = _around(_AFTER_A_LOSS)
 """The same of the scripts that run when batches left the queue without a commit."""
