@@ -24,11 +24,11 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 SECONDS = 160
 WELL = """
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", 400, 404]  # what a schema cannot say: a range's order, what there is
+expected-statuses = ["2xx", 400, 404, 409]  # what a schema cannot say: an order, what there is, its state
 """
 AWAY = """
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", 400, 404, 503]
+expected-statuses = ["2xx", 400, 404, 409, 503]
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", 503]
 """
