@@ -135,7 +135,7 @@ def test_many_packed_blank_lines(make_service: MakeService, tmp_path: Path) -> N
 def test_many_lines_that_are_no_rows(make_service: MakeService, tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_bytes(HEADER + GOOD + b"a\n" * 200_000 + GOOD)
-    service = make_service(CsvFilePath=path).start()
+    service = make_service(CsvFilePath=path, MaxRejectShare=1).start()
     with answering(service):
         found = service.wait_until_imported(path, 200_002, SECONDS)
     assert (found["applied"], found["rejected"]) == (2, 200_000)
