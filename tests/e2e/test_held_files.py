@@ -70,6 +70,17 @@ def test_anyway_imports_what_is_held_and_what_would_be(daybook: Commands, tmp_pa
     assert daybook.stats() == merged([truth_of(first), truth_of(again), truth_of(third)])
 
 
+def test_a_file_of_bad_rows_is_held_and_imported_anyway(daybook: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("timestamp,type,payment_method,amount\n" + "2026-01-01,deposit,visa,1;5\n" * 30)
+    told = daybook.run("import", path, code=1)
+    assert f"{path}: held, nothing of it counts: 30 of its first 30 rows would be rejected: amount" in told.output
+    assert f"`daybook inspect {path}` shows what would mend them" in told.output
+    assert told.output.endswith("; use --anyway\n")
+    told = daybook.run("import", "--anyway", path, code=4)
+    assert "30 rows = 0 applied + 30 rejected + 0 waiting" in told.output
+
+
 def test_a_held_file_replaces_the_source_that_it_looks_like(daybook: Commands, tmp_path: Path) -> None:
     first = generated(tmp_path / "m.csv", rows=300)
     again = exported_again(first)

@@ -313,11 +313,11 @@ async def test_files_of_corrections_are_not_questioned(work: Work, observer: Obs
 
 
 def test_sources_are_found_by_id_beginning_and_file() -> None:
-    sources = [Source("abc-1", "/a", b""), Source("abd-2", "/b", b""), Source("abd-3", "/b", b"")]
-    for name, expected in (("abc-1", 0), ("abc", 0), ("/a", 0), ("/b", 2), ("abd-2", 1)):
+    sources = [Source("abc-1", "/a", b""), Source("abx-2", "/b", b""), Source("abx-3", "/b", b"")]
+    for name, expected in (("abc-1", 0), ("abc", 0), ("/a", 0), ("/b", 2), ("abx-2", 1)):
         assert find_source(sources, name) is sources[expected]
-    with pytest.raises(UnknownSourceError, match="2 sources begin with it: abd-2, abd-3"):
-        find_source(sources, "abd")
+    with pytest.raises(UnknownSourceError, match="2 sources begin with it: abx-2, abx-3"):
+        find_source(sources, "abx")
     for name in ("", "x", "/c"):
         with pytest.raises(UnknownSourceError, match="neither a source nor the file of one"):
             find_source(sources, name)

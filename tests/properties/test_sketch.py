@@ -36,7 +36,7 @@ def test_a_row_hashes_alike_however_it_is_written() -> None:
     hashes = {sum_rows(row.encode(), LAYOUT, "s").sketch.tolist()[0] for row in same}
     assert len(hashes) == 1
     others = [ROW.replace(*change) for change in (
-        ("10:30:00", "10:30:01"), ("-15", "-16"), ("deposit", "withdrawal"), ("visa", "vise"), ("12.50", "12.51"),
+        ("10:30:00", "10:30:01"), ("-15", "-16"), ("deposit", "withdrawal"), ("visa", "visas"), ("12.50", "12.51"),
     )]  # fmt: skip
     more = {sum_rows(row.encode(), LAYOUT, "s").sketch.tolist()[0] for row in others}
     assert len(more | hashes) == 1 + len(others)
