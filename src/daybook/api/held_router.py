@@ -11,7 +11,7 @@ from daybook.books import source_list
 
 router = APIRouter(prefix="/v1", tags=["imports"])
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {code: {"model": Detail} for code in (404, 409, 503)}
+_RESPONSES: dict[int | str, dict[str, Any]] = {code: {"model": Detail} for code in (400, 403, 404, 409, 503)}
 SourceId = Annotated[str, Path(max_length=100)]
 
 

@@ -16,6 +16,8 @@ router = APIRouter(prefix="/v1", tags=["imports"])
     response_model=ImportState,
     responses={
         202: {"model": ImportState, "description": "The reversal is queued and will be made."},
+        400: {"model": Detail},
+        403: {"model": Detail},
         404: {"model": Detail},
         409: {"model": Detail},
         503: {"model": Detail},
