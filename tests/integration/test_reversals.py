@@ -267,6 +267,18 @@ class TestReplacing:
         await replace(parts, await source_of(parts, old), new)
         await assert_books(parts, new)
 
+    async def test_a_replacement_whose_source_was_reverted_otherwise_is_a_file_like_all_others(
+        self, parts: Parts, tmp_path: Path
+    ) -> None:
+        old, new = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", seed=2)
+        await add(parts, old)
+        await parts.reverter.replace(Request((await source_of(parts, old)).id, "ann", WHY), new, parts.context())
+        await parts.redis.command("DEL", parts.queue.key)  # the batch is stolen
+        await parts.aggregator._lost.read_again()  # the look is due only later
+        await revert(parts, old)
+        await add(parts, new)
+        await assert_books(parts, new)
+
     async def test_its_rejects_are_its_own(self, parts: Parts, tmp_path: Path) -> None:
         old, new = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", seed=2)
         await add(parts, old)

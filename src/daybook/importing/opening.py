@@ -77,6 +77,9 @@ class Finder:
                 log.info("moved", source=source.id, was=source.path, file=str(path))
                 await self._sources.update(source.id, path=str(path))
                 continue
+            if source is not None and await self._is_free(source):
+                await self._sources.update(source.id, replaces="", problem="")
+                continue
             if source is not None and source.held is not None:
                 if await self._stays_held(source, found):
                     return Found(found.stat, source)
@@ -88,6 +91,13 @@ class Finder:
                 _tell_new(path, new.source, identity, [each for each in known.sources if each.reverted and again])
                 await _note_replaced(identity, self._sources)
                 return new
+
+    async def _is_free(self, source: Source) -> bool:
+        """Return whether a replacement to come has nothing to replace any more: it is then a file like all others."""
+        if not source.is_replacement_to_come or source.reverted is not None:
+            return False
+        replaced = await self._sources.get(source.replaces)
+        return replaced is None or (replaced.reverted is not None and replaced.reverted.replaced_by != source.id)
 
     async def _profile_of(self, path: Path, head: bytes) -> ProfileOf:
         """Return what tells the file's profile. A file of corrections has that of the source whose rows it corrects."""

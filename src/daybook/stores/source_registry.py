@@ -248,6 +248,7 @@ class SourceRegistry:
         size: int | None = None,
         problem: str | None = None,
         untouched: Stat | None = None,
+        replaces: str | None = None,
         reverting: Reversal | None = None,
         release: Lease | None = None,
     ) -> None:
@@ -261,6 +262,8 @@ class SourceRegistry:
             fields["problem"] = printable_bytes(problem)
         if untouched is not None:
             fields["untouched"] = msgspec.json.encode(untouched)
+        if replaces is not None:
+            fields["replaces"] = replaces
         if reverting is not None:
             fields["reverting"] = reverting.to_json()
         await self._redis.run(
