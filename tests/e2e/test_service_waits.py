@@ -83,7 +83,7 @@ def test_a_correction_that_needs_the_next_dump(make_service: MakeService, tmp_pa
     service.wait_until_imported(file, 1)
     (source,) = service.imports()
     rows = service.get(f"/v1/imports/{source['source']}/rejects", format="csv").text
-    corrected.write_text(rows.replace("-1", "1"))
+    corrected.write_text(rows.replace(",-1,", ",1,"))
     name = f"import {corrected}"
     until(lambda: has_waits(service, {name: "waiting for the next dump"}), "the import says what it waits for")
     until(lambda: name in service.get("/readyz").json()["checks"], "not ready, because of the wait")
