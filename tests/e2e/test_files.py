@@ -205,7 +205,7 @@ def test_nothing_to_read_is_one_line(make_service: MakeService, tmp_path: Path, 
     service.wait_for_log("[error")
     reasons = {
         "missing.csv": "no such file",
-        "folder": "the folder holds no .csv or .csv.gz file",
+        "folder": "the folder holds no .csv, .csv.gz or .zip file",
         "/proc/self/mem": "Input/output error",
     }
     problem = f"{tmp_path / spec}: {reasons[spec]}"

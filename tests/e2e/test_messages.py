@@ -146,16 +146,16 @@ def test_a_last_line_without_its_end_names_the_option(daybook: Commands, tmp_pat
 PLAIN = HEADER + "2026-01-05,deposit,paypal,1.00\n"
 
 
-def zipped() -> bytes:
+def zipped(content: bytes) -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("month.csv", PLAIN)
+        archive.writestr("month.csv", content)
     return held.getvalue()
 
 
 WRONG_FILES = {
     "UTF-16 text": PLAIN.encode("utf-16"),
-    "a zip archive": zipped(),
+    "a zip archive": zipped(zipped(PLAIN.encode())),
     "a Parquet file": b"PAR1" + bytes(range(100)) + b"PAR1",
     "fields separated by semicolons": PLAIN.replace(",", ";").encode(),
     "JSON lines": b'{"timestamp":"2026-01-05","amount":1}\n',

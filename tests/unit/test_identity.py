@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,16 @@ def test_new_content_is_a_new_source(tmp_path: Path) -> None:
 
 
 def test_the_same_content_under_any_path_is_the_same_source(tmp_path: Path) -> None:
-    first, copy, packed = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "c.csv.gz"
+    first, copy, packed, zipped = (tmp_path / name for name in ("a.csv", "b.csv", "c.csv.gz", "d.zip"))
     first.write_bytes(ROWS)
     copy.write_bytes(ROWS)
     packed.write_bytes(gzip.compress(ROWS))
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("any.csv", ROWS)
     source = known(first, ROWS)
     assert identify(copy, [source]).source == source
     assert identify(packed, [source]).source == source
+    assert identify(zipped, [source]).source == source
 
 
 def test_a_grown_file_is_the_same_source(tmp_path: Path) -> None:
@@ -141,9 +145,9 @@ def test_an_untouched_file_is_not_read_again(tmp_path: Path) -> None:
 
 
 def test_places(tmp_path: Path) -> None:
-    for name in ("b.csv", "a.csv.gz", "note.txt"):
+    for name in ("b.csv", "a.csv.gz", "c.zip", "note.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in locate(str(tmp_path))] == ["a.csv.gz", "b.csv"]
+    assert [path.name for path in locate(str(tmp_path))] == ["a.csv.gz", "b.csv", "c.zip"]
     assert [path.name for path in locate(f"{tmp_path}/*.csv")] == ["b.csv"]
     for spec, reason in (("none.csv", "no such file"), ("*.tsv", "no file matches")):
         with pytest.raises(SourceError, match=reason):

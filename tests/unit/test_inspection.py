@@ -144,7 +144,10 @@ def test_columns_are_known_by_their_values_and_else_asked_for(tmp_path: Path) ->
 def test_what_is_no_text_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
         archive.writestr("m.csv", PLAIN)
-    assert "is a zip archive" in said(tmp_path / "m.zip")
+    assert "is a zip archive" not in said(tmp_path / "m.zip")
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(tmp_path / "m.zip", "m.csv")
+    assert "is a zip archive" in said(tmp_path / "outer.zip")
     (tmp_path / "m.json").write_text('{"Timestamp": 1}\n')
     assert "is JSON lines: push its lines to the queue" in said(tmp_path / "m.json")
     (tmp_path / "m.csv").write_text("")

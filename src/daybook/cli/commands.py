@@ -80,7 +80,7 @@ def serve() -> None:
 
 @app.command("import")
 def import_files(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files, plain or gzip.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files, plain, gzip or zip.")],
     replay_speed: Annotated[
         float, typer.Option(min=0, help="Speed of the pauses in sleep_ms: 1 as written, 10 ten times faster, 0 none.")
     ] = 0,

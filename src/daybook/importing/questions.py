@@ -163,7 +163,7 @@ def _most_alike(
 
 
 def _plain_name(path: str) -> str:
-    return Path(path).name.removesuffix(".gz")
+    return Path(path).name.removesuffix(".gz").removesuffix(".zip").removesuffix(".csv")
 
 
 def _overlap(alike: _Alike, look: Look) -> str:

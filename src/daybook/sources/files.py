@@ -1,21 +1,24 @@
-"""Files on disk: finds them and reads their content, plain or gzip."""
+"""Files on disk: finds them and reads their content, plain, gzip or zip."""
 
 import glob
 import gzip
 import hashlib
 import os
 import stat
+import zipfile
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from daybook.domain.source import Stat
 from daybook.errors import SourceError
+from daybook.sources.zipped import ZIP_MAGIC, Stream, open_only_file
 
 GZIP_MAGIC = b"\x1f\x8b"
-SUFFIXES = (".csv", ".csv.gz")
+SUFFIXES = (".csv", ".csv.gz", ".zip")
+_MAGIC_BYTES = 4
 _PIECE = 1 << 20
 
 
@@ -28,7 +31,7 @@ def locate(spec: str) -> list[Path]:
     if path.is_dir():
         found = [entry for entry in path.iterdir() if entry.name.endswith(SUFFIXES) and entry.is_file()]
         if not found:
-            raise SourceError(f"{spec}: the folder holds no {' or '.join(SUFFIXES)} file")
+            raise SourceError(f"{spec}: the folder holds no {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file")
     elif glob.has_magic(spec) and not path.exists():
         found = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]  # noqa: PTH207 - takes absolute patterns
         if not found:
@@ -99,24 +102,43 @@ def _stat(found: os.stat_result) -> Stat:
 
 
 class ContentFile:
-    """The content of one open file, decompressed if it is gzip. Not thread-safe. Every call blocks.
+    """The content of one open file, decompressed if it is gzip or a zip with one file.
 
-    Opening and reading raise SourceError, which names the file, for an `OSError` or a damaged gzip stream.
+    Not thread-safe. Every call blocks. Opening and reading raise SourceError, which names the file, for an `OSError`,
+    a damaged gzip stream, and a zip archive that cannot be read (`sources/zipped.py`).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.compressed = False
+        """True for gzip and zip."""
+        self.ended = False
+        """True when the last read reached the end of compressed content; always False for a plain file."""
         try:
             if kind := _kind_of_special(path.stat().st_mode):
                 raise SourceError(f"{path}: is {kind}, not a regular file")
             self._raw: BinaryIO = path.open("rb")
-            self.compressed = self._raw.read(2) == GZIP_MAGIC
-            self._raw.seek(0)
         except OSError as error:
             raise unreadable(path, error) from error
-        self._content: BinaryIO = gzip.GzipFile(fileobj=self._raw) if self.compressed else self._raw  # type: ignore[assignment]
-        self.ended = False
-        """True when the last read reached the end of a gzip stream; always False for a plain file."""
+        try:
+            self._content = self._opened()
+        except OSError as error:
+            self._raw.close()
+            raise unreadable(path, error) from error
+        except SourceError:
+            self._raw.close()
+            raise
+
+    def _opened(self) -> Stream:
+        magic = self._raw.read(_MAGIC_BYTES)
+        self._raw.seek(0)
+        zipped = open_only_file(self._raw, self.path) if magic in ZIP_MAGIC else None
+        self._grows = zipped is None
+        self.compressed = zipped is not None or magic.startswith(GZIP_MAGIC)
+        return zipped or (self._unpacked() if self.compressed else self._raw)
+
+    def _unpacked(self) -> Stream:
+        return cast("Stream", gzip.GzipFile(fileobj=self._raw))
 
     def close(self) -> None:
         self._raw.close()
@@ -137,16 +159,18 @@ class ContentFile:
                 pieces.append(piece)
                 size -= len(piece)
             self.ended = self.compressed and size > 0
-        except EOFError:
+        except EOFError as error:
+            if not self._grows:
+                raise unreadable(self.path, zipfile.BadZipFile("the zip archive is cut")) from error
             self._reopen()
-        except (OSError, zlib.error) as error:
+        except (OSError, zlib.error, zipfile.BadZipFile) as error:
             raise unreadable(self.path, error) from error
         return b"".join(pieces)
 
     def _reopen(self) -> None:
         """Read a gzip stream from its beginning next time: it stops in the middle and may still be written."""
         self._raw.seek(0)
-        self._content = gzip.GzipFile(fileobj=self._raw)  # type: ignore[assignment]
+        self._content = self._unpacked()
 
     def digests(self, offsets: Iterable[int]) -> dict[int, str]:
         """Return the SHA-256 (in hex) of the content before each offset. Offsets past its end are left out."""
@@ -161,7 +185,7 @@ class ContentFile:
         return found
 
     def size(self) -> int:
-        """Return the number of bytes of content. A gzip file is read to its end for that."""
+        """Return the number of bytes of content. A compressed file is read to its end for that."""
         if not self.compressed:
             return os.fstat(self._raw.fileno()).st_size
         position = 0

@@ -13,7 +13,7 @@ class Look(StrEnum):
     EXCEL = "an Excel workbook (.xlsx)"
     OLD_EXCEL = "an old Excel workbook (.xls)"
     ZIP = "a zip archive"
-    GZIP = "gzip inside gzip"
+    GZIP = "gzip inside a gzip or zip file"
     OTHER_COMPRESSION = "a compressed file that is neither gzip nor zip"
     PDF = "a PDF document"
     UTF_32 = "UTF-32 text"

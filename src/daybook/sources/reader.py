@@ -52,7 +52,7 @@ class BlockReader:
     """Reads the records of one file, in order. Every call blocks: use it in a thread.
 
     `complete` says that a last line without a line end is whole. Otherwise such a line waits for its line
-    end, except in a gzip stream that ended. A quote that is still open at the end counts as malformed once
+    end, except in a gzip stream or zip file that ended. A quote that is still open at the end counts as malformed once
     the file has not been written to for 2 seconds. A call that cannot read the file raises SourceError.
     """
 
@@ -92,7 +92,7 @@ class BlockReader:
         return self._file.is_replaced()
 
     def is_continued(self) -> bool:
-        """Return whether the bytes right before the offset are still those that were read. False for gzip.
+        """Return whether the bytes right before the offset are still those that were read. False for gzip and zip.
 
         This is the cheap check while a file is followed; `identify` compares all bytes before the offset.
         """
@@ -176,7 +176,7 @@ class BlockReader:
         return "a quoted field at the end is still open"
 
     def forget_ahead(self) -> None:
-        """Read the bytes after the offset again, because they may have changed. Does nothing for gzip."""
+        """Read the bytes after the offset again, because they may have changed. Does nothing for gzip and zip."""
         if not self._file.compressed:
             self._ahead, self._line = b"", None
 

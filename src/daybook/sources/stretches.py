@@ -15,7 +15,7 @@ LEAST_BYTES = 256 << 10
 def stretches(path: Path, size: int, form: TextForm) -> Iterator[bytes]:
     """Yield runs of whole lines, together a sixteenth of `size` bytes of content: at least 256 KiB, at most 8 MiB.
 
-    They lie evenly over the file; those of a gzip file are its beginning. Blocks. Raises SourceError.
+    They lie evenly over the file; those of a compressed file are its beginning. Blocks. Raises SourceError.
     """
     wanted = min(max(size // _SHARE, LEAST_BYTES), _MOST)
     content = ContentFile(path)
