@@ -51,6 +51,16 @@ def test_a_file_is_reverted_and_imported_again(daybook: Commands, first: Path, s
     daybook.run("verify")
 
 
+def test_a_replacement_is_replaced_and_its_path_still_names_it(daybook: Commands, first: Path, second: Path) -> None:
+    third = generated(first.parent / "third.csv", rows=ROWS, seed=3)
+    daybook.run("import", first)
+    daybook.run("import", "--replace", first, second)
+    for _ in range(2):
+        daybook.run("import", "--replace", second, third)
+    assert daybook.stats() == truth_of(third).data
+    assert "is reverted" in daybook.run("sources", "revert", second, "--why", "it is already").output
+
+
 def test_a_name_that_no_source_has(daybook: Commands, first: Path) -> None:
     assert "neither a source nor the file of one" in daybook.run("sources", "revert", first, "--why", "?", code=1).log
 
