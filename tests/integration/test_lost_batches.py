@@ -271,7 +271,7 @@ async def test_a_user_who_may_not_read_every_key_sees_the_same(
     await queued(parts, write_rows(tmp_path / "a.csv", days=8, rows=200))
     keys = ("~daybook:*", f"~{QUEUE}", "~agg:*", "~count:*")
     await parts.redis.command("ACL", "SETUSER", "limited", "on", ">secret", "+@all", *keys)
-    limited = RedisConnection.to(unix_socket=str(server.socket), username="limited", password="secret")  # noqa: S106
+    limited = RedisConnection.to(unix_socket=str(server.socket), username="limited", password="secret")
     try:
         found = await Requeue(limited, QUEUE).waiting()
     finally:
