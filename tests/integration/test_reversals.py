@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from datetime import date
 from decimal import Decimal
@@ -19,6 +20,7 @@ from daybook.domain.reversal import Reversal
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import ReversalError
+from daybook.importing.replacing import Replacement
 from daybook.importing.reverting import Request
 from daybook.runtime.stop import StopToken
 from daybook.sources.batch_codec import BatchHeader
@@ -277,6 +279,29 @@ class TestReplacing:
         await parts.aggregator._lost.read_again()  # the look is due only later
         await revert(parts, old)
         await add(parts, new)
+        await assert_books(parts, new)
+
+    async def test_a_replacement_that_changes_before_it_is_read_is_refused(
+        self, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A copy of it would not be known, and count again."""
+        old, new = write_rows(tmp_path / "a.csv"), write_rows(tmp_path / "b.csv", seed=2)
+        await add(parts, old)
+        register = Replacement.register
+
+        async def changed_since(replacement: Replacement) -> Source:
+            source = await register(replacement)
+            write_rows(new, seed=3)
+            return source
+
+        monkeypatch.setattr(Replacement, "register", changed_since)
+        with pytest.raises(ReversalError, match="was written to while it was read"):
+            await replace(parts, await source_of(parts, old), new)
+        await assert_books(parts, old)
+        monkeypatch.undo()
+        await replace(parts, await source_of(parts, old), new)
+        shutil.copy(new, tmp_path / "copy.csv")
+        await add(parts, tmp_path / "copy.csv")
         await assert_books(parts, new)
 
     async def test_its_rejects_are_its_own(self, parts: Parts, tmp_path: Path) -> None:

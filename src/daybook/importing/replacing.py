@@ -17,7 +17,7 @@ from daybook.failpoints import hit
 from daybook.importing.context import ImportContext
 from daybook.importing.pieces import Pieces
 from daybook.sources.columns.cells import CellColumns, joined
-from daybook.sources.files import stat_of
+from daybook.sources.files import ContentFile, stat_of
 from daybook.sources.identity import Identity, head_of, identify
 from daybook.sources.profile import Profile
 from daybook.sources.reader import BlockReader
@@ -137,7 +137,18 @@ class Replacement:
         finally:
             reader.close()
         hit("replacement.read")
+        if not await asyncio.to_thread(self._is_as_read, source, position):
+            raise ReversalError(f"{self._path}: was written to while it was read: try again when it is whole")
         return Content(source, position, await asyncio.to_thread(joined, parts), rejects, sketch)
+
+    def _is_as_read(self, source: Source, end: Position) -> bool:
+        """Return whether the file holds what was registered and read. With another head no copy of it is known."""
+        content = ContentFile(self._path)
+        try:
+            same_head = content.read_at(0, len(source.head)) == source.head
+            return same_head and content.digests([end.offset]).get(end.offset) == end.digest
+        finally:
+            content.close()
 
     async def settle(self, source: Source) -> None:
         """Note that the file is read to its end, so that it may rest."""
