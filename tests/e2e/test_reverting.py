@@ -1,5 +1,6 @@
 """Reverting and replacing as users do: by command, alone and beside a service, and over HTTP; and killed on the way."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_a_file_is_reverted_and_imported_again(daybook: Commands, first: Path, s
     daybook.run("sources", "revert", second, "--why", "it, too")
     assert daybook.stats() == truth_of(first).data
     daybook.run("verify")
+
+
+def test_a_replacement_is_replaced_and_its_path_still_names_it(daybook: Commands, first: Path, second: Path) -> None:
+    third = generated(first.parent / "third.csv", rows=ROWS, seed=3)
+    daybook.run("import", first)
+    daybook.run("import", "--replace", first, second)
+    for _ in range(2):
+        daybook.run("import", "--replace", second, third)
+    assert daybook.stats() == truth_of(third).data
+    assert "is reverted" in daybook.run("sources", "revert", second, "--why", "it is already").output
 
 
 def test_a_name_that_no_source_has(daybook: Commands, first: Path) -> None:
@@ -121,3 +132,16 @@ class TestBesideAService:
         assert service.stats() == truth_of(second).data
         states = {each["path"]: each["state"] for each in service.imports()}
         assert states == {str(first): "reverted", str(second): "done"}
+
+    def test_a_command_goes_on_alone_when_the_service_is_killed(
+        self, make_service: MakeService, daybook: Commands, first: Path, second: Path
+    ) -> None:
+        service = make_service(CsvFilePath=first).start()
+        service.wait_until_imported(first, ROWS)
+        daybook.settings["DataDir"] = service.data_dir
+        os.kill(service.running.pid, signal.SIGSTOP)
+        command = daybook.start("import", "--replace", first, second)
+        service.wait(lambda: "waiting for the reversal" in command.log, "the command says what it waits for")
+        service.kill()
+        assert command.code() == 0, command.log
+        assert daybook.stats() == truth_of(second).data

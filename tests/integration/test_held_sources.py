@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from daybook.books.source_list import drop, find_source, release
 from daybook.domain.source import Source
 from daybook.errors import NotHeldError, UnknownSourceError
 from daybook.sources.identity import head_of
 from daybook.stores import redis_keys
+from daybook.stores.held_sources import change_held
 from support.redis_server import Endpoint
 from support.rows import HEADER, Row, some_rows, sums_of
 from support.running import Observer, at_work, watching
@@ -274,17 +276,24 @@ async def test_rows_are_recognized_after_a_wiped_redis(work: Work, observer: Obs
     await work.done(place(tmp_path / "m.csv", shuffled(timed(ROWS))), state="held")
 
 
-async def test_two_who_decide_at_once(work: Work, observer: Observer, tmp_path: Path) -> None:
-    """The source ends in one state, and at most one of them is told that it was done."""
+async def test_of_two_who_decide_at_once_the_later_one_is_told(work: Work, observer: Observer, tmp_path: Path) -> None:
+    """A drop that was decided before somebody else released the source does not undo that."""
     found = await held_file(work, tmp_path)
-    stores = observer._stores
-    answers = await asyncio.gather(release(stores, found.id), drop(stores, found.id), return_exceptions=True)
-    done = [answer for answer in answers if isinstance(answer, Source)]
-    assert all(isinstance(answer, Source | NotHeldError) for answer in answers)
+    assert found.held is not None
+    dropped = structs.replace(found.held, dropped="2026-11-24T12:00:00.000Z")
+    await release(observer._stores, found.id)
+    assert not await change_held(observer.redis, found, dropped)
     now = await observer.sources.get(found.id)
     assert now is not None
-    assert done
-    assert now.state == done[-1].state or len(done) == 2
+    assert now.held is None
+    assert await change_held(observer.redis, found, None)
+
+
+async def test_a_source_that_is_not_known_cannot_be_released(work: Work, observer: Observer, tmp_path: Path) -> None:
+    found = await held_file(work, tmp_path)
+    unknown = structs.replace(found, id="nobody")
+    assert not await change_held(observer.redis, unknown, None)
+    assert await observer.redis.command("EXISTS", redis_keys.source("nobody")) == 0
 
 
 @pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.SLOW_REQUEST])

@@ -16,6 +16,8 @@ from daybook.importing.importer import Importer
 from daybook.lane.lost_batches import LostBatches
 from daybook.runtime.stop import StopToken
 from daybook.stores import redis_keys
+from daybook.stores.connection import RedisConnection
+from daybook.stores.requeue import Requeue
 from daybook.stores.stores import Stores
 from daybook.stores.transaction_queue import QueueLimits, TransactionQueue
 from support.pipeline import QUEUE, Parts, lane, oracle, write_rows
@@ -260,6 +262,22 @@ async def test_full_looks_leave_redis_its_time(parts: Parts) -> None:
         await watch.look(idle=True)
     passed = next(ticks)
     assert 1 <= await scripts_run(parts) - before <= passed / 20 + 1
+
+
+async def test_a_user_who_may_not_read_every_key_sees_the_same(
+    parts: Parts, server: EmbeddedValkey, tmp_path: Path
+) -> None:
+    """`SORT_RO` with `GET` is not for such a user."""
+    await queued(parts, write_rows(tmp_path / "a.csv", days=8, rows=200))
+    keys = ("~daybook:*", f"~{QUEUE}", "~agg:*", "~count:*")
+    await parts.redis.command("ACL", "SETUSER", "limited", "on", ">secret", "+@all", *keys)
+    limited = RedisConnection.to(unix_socket=str(server.socket), username="limited", password="secret")
+    try:
+        found = await Requeue(limited, QUEUE).waiting()
+    finally:
+        await limited.close()
+    assert found.checkpoints
+    assert found == await parts.stores.requeue.waiting()
 
 
 async def scripts_run(parts: Parts) -> int:

@@ -80,7 +80,12 @@ def serve() -> None:
 
 @app.command("import")
 def import_files(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files, plain, gzip or zip.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="CSV files, plain, gzip or zip; - for standard input.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of what standard input (-) holds, such as ledger-2026-01.")
+    ] = None,
     replay_speed: Annotated[
         float, typer.Option(min=0, help="Speed of the pauses in sleep_ms: 1 as written, 10 ten times faster, 0 none.")
     ] = 0,
@@ -107,15 +112,19 @@ def import_files(
     import uvloop
 
     from daybook import memory, settings
+    from daybook.cli import standard_input
     from daybook.cli.importing import import_all
 
     memory.tune()
+    from_standard_input = standard_input.is_told(files, name)
     loaded = settings.load(replay_speed=replay_speed)
     texts = {
         "date-format": date_format, "time-zone": time_zone, "delimiter": delimiter, "decimal": decimal,
         "thousands": thousands, "currency-sign": currency_sign, "encoding": encoding,
     }  # fmt: skip
     told = profile_options.told(map_, type_map, texts)
+    if from_standard_input:
+        files = [standard_input.keep(loaded, name or "")]
     if replace is not None:
         from daybook.cli import reverting
 

@@ -88,7 +88,7 @@ class Source(msgspec.Struct, frozen=True):
     @property
     def is_replacement_to_come(self) -> bool:
         """Return whether nothing may be read from it yet but by the reversal of the source that it replaces."""
-        return bool(self.replaces) and self.read.offset == 0
+        return bool(self.replaces) and self.read.offset == 0 and self.reverted is None
 
     @property
     def reached(self) -> Position:

@@ -94,7 +94,7 @@ class Finder:
 
     async def _is_free(self, source: Source) -> bool:
         """Return whether a replacement to come has nothing to replace any more: it is then a file like all others."""
-        if not source.is_replacement_to_come or source.reverted is not None:
+        if not source.is_replacement_to_come:
             return False
         replaced = await self._sources.get(source.replaces)
         return replaced is None or (replaced.reverted is not None and replaced.reverted.replaced_by != source.id)
