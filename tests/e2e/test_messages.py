@@ -5,6 +5,7 @@ import io
 import os
 import re
 import signal
+import time
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from e2e.conftest import MakeService
 from support.commands import Commands
 from support.oracle import truth_of
 from support.sample_file import generated
-from support.service import embedded_servers
+from support.service import embedded_server, embedded_servers
 from support.terminal import CTRL_C, Terminal
 
 HEADER = "timestamp,type,payment_method,amount\n"
@@ -54,13 +55,22 @@ def test_ctrl_c_beside_a_service_says_that_the_service_goes_on(
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(daybook: Commands, tmp_path: Path, width: int) -> None:
+    """Even while the embedded server stands still, for which the first one waits two seconds."""
     file = generated(tmp_path / "month.csv", rows=ROWS, seconds=50)
     with Terminal(tmp_path, daybook.settings, "import", file, "--replay-speed", 1, width=width) as terminal:
         terminal.wait_for(r"[1-9][\d,]* rows  ")
-        terminal.press(CTRL_C)
-        os.kill(terminal.pid, signal.SIGINT)
-        assert terminal.code() == 130
-    assert not re.search(r"imported:|ended by force|Traceback", terminal.text)
+        server = embedded_server(daybook.data_dir)
+        assert server is not None
+        os.kill(server, signal.SIGSTOP)
+        try:
+            terminal.press(CTRL_C)
+            time.sleep(0.5)
+            terminal.press(CTRL_C)
+            assert terminal.code() == 130
+        finally:
+            os.kill(server, signal.SIGCONT)
+    assert terminal.text.count("^C") == 2
+    assert not re.search(r"imported|interrupted|ended by force|Traceback", terminal.text)
     assert all(len(line) <= width for line in terminal.lines if "rows  " in line)
     daybook.run("import", file)
     assert daybook.stats() == truth_of(file).data

@@ -15,13 +15,14 @@ from daybook.errors import RecoveringError, SourceError, StoreUnavailableError
 from daybook.importing.context import ImportContext
 from daybook.importing.finishing import Finishes
 from daybook.importing.importer import ANOTHER_IMPORTER, Importer
+from daybook.importing.named_place import NamedPlace
 from daybook.importing.opening import is_read
 from daybook.importing.watching import FolderWatch, Place
 from daybook.runtime.loop import Backoff
 from daybook.runtime.outages import Outage
 from daybook.runtime.stop import StopToken, end
 from daybook.runtime.waits import Wait
-from daybook.sources.files import absolute, folder_of, is_missing, looked_at, stat_or_none
+from daybook.sources.files import folder_of, looked_at, stat_or_none
 
 log = structlog.get_logger("importer")
 
@@ -84,10 +85,7 @@ class ImportManager:
         self._ready = False
         """Redis has answered since a visit found it away."""
         self._started = time.monotonic()
-        self._spec_problem = ""
-        self._spec_wait = Wait()
-        """The wait for a file or folder that the setting names and that was never there."""
-        self._spec_was_there = spec is None
+        self._place = NamedPlace(spec)
         self._held: dict[str, str] = {}
 
     def add(self, path: Path, *, steal: bool = True) -> Importer:
@@ -107,7 +105,7 @@ class ImportManager:
             for path, file in self._files.items()
             if file.importer.problem and file.importer.source_id is None
         }
-        return found | self.failures() | ({"CsvFilePath": self._spec_problem} if self._spec_problem else {})
+        return found | self.failures() | ({"CsvFilePath": self._place.problem} if self._place.problem else {})
 
     def held(self) -> dict[str, str]:
         """Return why sources are held, by path, as of the last look at the list of sources."""
@@ -131,7 +129,7 @@ class ImportManager:
 
         A missing file or folder of the setting is among them, under the setting's name.
         """
-        missing = {"CsvFilePath": self._spec_wait} if self._spec_wait.reason else {}
+        missing = {"CsvFilePath": self._place.wait} if self._place.wait.reason else {}
         return missing | {
             f"import {path}": file.importer.wait
             for path, file in self._files.items()
@@ -174,9 +172,9 @@ class ImportManager:
         others = [path for path, file in self._files.items() if file.due is None and path not in self._visits]
         try:
             found, place, seconds = await asyncio.to_thread(_look_at, self._spec, others)
-            self._note_spec("")
+            self._place.note("")
         except (SourceError, OSError) as error:
-            self._note_spec(str(error))
+            self._place.note(str(error))
             found, place, seconds = await asyncio.to_thread(_look_at, None, others)
         watch.watch(place)
         for path, stat in found.items():
@@ -184,16 +182,6 @@ class ImportManager:
         now = time.monotonic()
         pause = max(self._context.options.poll_seconds, _LOOK_SHARE * seconds, now - begun)
         self._look_at = now + pause
-
-    def _note_spec(self, problem: str) -> None:
-        if problem and self._spec_problem != problem:
-            log.error(problem)
-        self._spec_problem = problem
-        self._spec_was_there |= not (problem and is_missing(str(self._spec)))
-        if self._spec_was_there:
-            self._spec_wait.end()
-        else:
-            self._spec_wait.begin(problem)
 
     def _see(self, path: Path, stat: Stat | None, *, steal: bool = True) -> None:
         """Let a file that is new or has changed have its turn, and forget one that is read and gone."""
@@ -273,7 +261,7 @@ class ImportManager:
     async def _settle(self) -> None:
         """Let files rest at once that the list of sources says are read to their end."""
         for source in (await self._sources.known()).sources:
-            self._spec_was_there |= source.path == absolute(str(self._spec))
+            self._place.note_source(source.path)
             file = self._files.get(Path(source.path))
             if file is not None and file.stat is not None and is_read(source, file.stat):
                 file.importer.settle(source, file.stat)
