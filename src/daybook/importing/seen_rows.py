@@ -35,12 +35,16 @@ class SeenRows:
         self._bounds: list[int] = []
         self._hashes, self._sources = NO_HASHES, np.zeros(0, np.int32)
         """The hashes in ascending order, and the number of the source of each."""
-        self._recent: defaultdict[int, list[int]] = defaultdict(list)
-        """The same for the hashes that came last; they move to the arrays together."""
-        self._recent_entries = 0
+        self._added: list[tuple[Hashes, int]] = []
+        """The hashes that came last, with the number of their source; they move to the arrays together."""
+        self._recent: dict[int, int] = {}
+        """The same: the number of the first source of each hash."""
+        self._further: defaultdict[int, list[int]] = defaultdict(list)
+        """The further sources of hashes in `_recent`."""
+        self._added_entries = 0
 
     def __len__(self) -> int:
-        return len(self._hashes) + self._recent_entries
+        return len(self._hashes) + self._added_entries
 
     def put(self, source: str, sketch: Hashes) -> None:
         """Add a source, or the rows that its sketch has more than before."""
@@ -52,13 +56,16 @@ class SeenRows:
         self._bounds[number] = bound_of(sketch)
         if self._bound != ALL_ROWS:
             sketch = sketch[sketch <= np.uint64(self._bound)]
-        known = set() if is_new else {place for place, each in self._find(sketch) if each == number}
-        for place, each in enumerate(sketch.tolist()):
-            numbers = self._recent[each]
-            if place not in known and len(numbers) < _SOURCES_EACH:
-                numbers.append(number)
-                self._recent_entries += 1
-        if self._recent_entries > _RECENT:
+        if not is_new:
+            known = {place for place, each in self._find(sketch) if each == number}
+            sketch = np.delete(sketch, list(known))
+        self._added.append((sketch, number))
+        self._added_entries += len(sketch)
+        hashes = sketch.tolist()
+        for each in self._recent.keys() & hashes:
+            self._further[each].append(number)
+        self._recent.update(dict.fromkeys(set(hashes).difference(self._recent), number))
+        if self._added_entries > _RECENT:
             self._settle()
 
     def find(self, sketch: Hashes) -> list[Seen]:
@@ -77,23 +84,24 @@ class SeenRows:
             for place in np.flatnonzero(there).tolist():
                 last = min(np.searchsorted(self._hashes, sketch[place], "right"), first[place] + _SOURCES_EACH)
                 found |= {(place, number) for number in self._sources[first[place] : last].tolist()}
-        if self._recent:
-            for place, each in enumerate(sketch.tolist()):
-                if each in self._recent:
-                    found |= {(place, number) for number in self._recent[each]}
+        if common := self._recent.keys() & (hashes := sketch.tolist()):
+            for place in (place for place, each in enumerate(hashes) if each in common):
+                numbers = (self._recent[hashes[place]], *self._further.get(hashes[place], ()))
+                found |= {(place, number) for number in numbers[-_SOURCES_EACH:]}
         return found
 
     def _settle(self) -> None:
         """Move the recent hashes to the arrays, and halve the bound while there are too many."""
-        hashes = np.array([each for each, numbers in self._recent.items() for _ in numbers], np.uint64)
-        sources = np.array([number for numbers in self._recent.values() for number in numbers], np.int32)
+        parts, numbers = zip(*self._added, strict=True)
+        hashes = np.concatenate(parts)
+        sources = np.repeat(np.array(numbers, np.int32), [len(part) for part in parts])
         order = np.argsort(hashes)
         hashes, sources = hashes[order], sources[order]
         places = np.searchsorted(self._hashes, hashes)
         self._hashes = np.insert(self._hashes, places, hashes)
         self._sources = np.insert(self._sources, places, sources)
-        self._recent.clear()
-        self._recent_entries = 0
+        self._added, self._added_entries, self._recent = [], 0, {}
+        self._further.clear()
         while len(self._hashes) > self._most:
             self._bound //= 2
             kept = int(np.searchsorted(self._hashes, np.uint64(self._bound), "right"))
