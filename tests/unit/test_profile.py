@@ -7,6 +7,7 @@ import pytest
 from daybook.domain.currency import checked_currency
 from daybook.domain.source import Source
 from daybook.errors import SourceError
+from daybook.sources.date_formats import check_date_format
 from daybook.sources.profile import Profile, make_profile
 from daybook.sources.profiles import PROFILE_NAME, Profiles, corrected_source, read_toml
 from daybook.sources.reading_rules import ReadingRules, reading_rules
@@ -281,3 +282,9 @@ def test_rows_of_any_form_have_the_same_sketch() -> None:
         sum_rows(row, header.layout, "s").sketch.tolist() for row, header in zip(rows, headers, strict=True) if header
     ]
     assert sketches[0] == sketches[1] != []
+
+
+@pytest.mark.parametrize("text", ["%m/%d/%Y %H:%M %p", "%Y-%m-%d %j"])
+def test_a_format_that_may_contradict_itself_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="date-format"):
+        check_date_format(text)

@@ -62,8 +62,8 @@ class ControlTotals(BaseModel):
 class ReversalRequest(BaseModel):
     """Who reverts a source, and why. Both are kept with the source."""
 
-    by: str = Field(max_length=200, examples=["ann@example.org"])
-    why: str = Field(max_length=2000, examples=["The report was exported twice."])
+    by: str = Field(min_length=1, max_length=200, examples=["ann@example.org"])
+    why: str = Field(min_length=1, max_length=2000, examples=["The report was exported twice."])
 
 
 class ReversalState(BaseModel):

@@ -1,7 +1,7 @@
 """Timestamps in a form that a profile tells: a format of `strptime`, or an epoch; and local times of a zone."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -31,8 +31,7 @@ def check_date_format(text: str) -> None:
     year, month, day = (any(part in parts for part in each) for each in (("Y", "y"), ("m", "b", "B"), ("d",)))
     if not year or not ((month and day) or "j" in parts):
         raise ValueError(f"date-format {text!r} does not name a day: it needs a year, a month and a day")
-    if "I" in parts and "p" not in parts:
-        raise ValueError(f"date-format {text!r}: %I needs %p, else nobody knows morning from evening")
+    _check_together(text, parts)
     if len(set(parts) - {"%"}) != len([part for part in parts if part != "%"]):
         raise ValueError(f"date-format {text!r} names the same part twice")
     example = datetime(2026, 1, 15, 22, 30, 45, tzinfo=UTC)
@@ -40,6 +39,16 @@ def check_date_format(text: str) -> None:
         datetime.strptime(example.strftime(text), text)  # noqa: DTZ007 - only to see whether it can be parsed
     except (ValueError, re.error) as error:
         raise ValueError(f"date-format {text!r} cannot be parsed: {error}") from None
+
+
+def _check_together(text: str, parts: Sequence[str]) -> None:
+    """Raise ValueError for directives of which `strptime` would ignore one, or that may contradict each other."""
+    if "I" in parts and "p" not in parts:
+        raise ValueError(f"date-format {text!r}: %I needs %p, else nobody knows morning from evening")
+    if "p" in parts and "I" not in parts:
+        raise ValueError(f"date-format {text!r}: %p needs %I: beside %H it would be ignored, and evening be morning")
+    if "j" in parts and {"m", "b", "B", "d"} & {*parts}:
+        raise ValueError(f"date-format {text!r}: %j beside a month or a day may contradict it: take one of the two")
 
 
 def _listed() -> str:
