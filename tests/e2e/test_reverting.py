@@ -61,6 +61,16 @@ def test_a_replacement_is_replaced_and_its_path_still_names_it(daybook: Commands
     assert "is reverted" in daybook.run("sources", "revert", second, "--why", "it is already").output
 
 
+def test_a_path_names_the_source_that_counts_and_not_the_held_one(daybook: Commands, first: Path) -> None:
+    """The same report, exported again in another order over the same file."""
+    daybook.run("import", first)
+    header, *rows = first.read_bytes().splitlines(keepends=True)
+    first.write_bytes(header + b"".join(reversed(rows)))
+    daybook.run("import", first, code=1)
+    daybook.run("import", "--replace", first, first)
+    assert daybook.stats() == truth_of(first).data
+
+
 def test_a_name_that_no_source_has(daybook: Commands, first: Path) -> None:
     assert "neither a source nor the file of one" in daybook.run("sources", "revert", first, "--why", "?", code=1).log
 

@@ -14,14 +14,15 @@ from daybook.stores.stores import Stores
 def find_source(sources: list[Source], name: str) -> Source:
     """Return the source that `name` names: its id, the beginning of its id, or the path of its file.
 
-    Of several sources of one path it is the last one that stands. Raises UnknownSourceError, also when several ids
-    begin with `name`.
+    Of several sources of one path it is the last one that stands and is not held. Raises UnknownSourceError,
+    also when several ids begin with `name`.
     """
     by_id = [source for source in sources if source.id == name]
     path = str(Path(name).expanduser().absolute())
     of_file = [source for source in sources if source.path == path and not source.is_replacement_to_come]
-    standing = [source for source in of_file if source.reverted is None]
-    if found := by_id or standing[-1:] or of_file[-1:]:
+    not_reverted = [source for source in of_file if source.reverted is None]
+    standing = [source for source in not_reverted if source.held is None]
+    if found := by_id or standing[-1:] or not_reverted[-1:] or of_file[-1:]:
         return found[0]
     alike = [source for source in sources if name and source.id.startswith(name)]
     if len(alike) > 1:

@@ -138,7 +138,10 @@ class Reverter:
     async def _revertible(self, source_id: str) -> Source:
         if source_id == QUEUE_SOURCE:
             raise ReversalError("rows that other producers pushed cannot be reverted together: only a file can")
-        return await self._get(source_id)
+        source = await self._get(source_id)
+        if source.held is not None:
+            raise ReversalError(f"source {source_id} is held and counts nothing: name the source that counts")
+        return source
 
     @asynccontextmanager
     async def _leased(self, source_id: str) -> AsyncIterator[None]:
