@@ -16,14 +16,15 @@ from daybook.books.history import History
 from daybook.books.reconciliation import reconcile
 from daybook.books.rejects import Rejects
 from daybook.domain.position import Position
-from daybook.domain.reversal import Reversal
+from daybook.domain.reversal import Reversal, Reverses
 from daybook.domain.source import Source
 from daybook.embedded.valkey_server import EmbeddedValkey
 from daybook.errors import ReversalError
 from daybook.importing.replacing import Replacement
 from daybook.importing.reverting import Request
 from daybook.runtime.stop import StopToken
-from daybook.sources.batch_codec import BatchHeader
+from daybook.sources.batch_codec import BatchHeader, decode, encode
+from daybook.sources.columns.cells import empty
 from daybook.stores import redis_keys
 from support.pipeline import Parts, lane, oracle, write_rows
 
@@ -378,6 +379,21 @@ class TestCorrections:
         assert (await parts.totals())["2026-01-01", "deposits", "a"] == Decimal(8)
         assert (await reconcile(parts.stores)).balanced
 
+    async def test_two_queued_reversals_take_a_corrected_row_once(self, parts: Parts, tmp_path: Path) -> None:
+        """The second one was prepared before the first was made, and counts the corrected row, too."""
+        file, corrections = await self.corrected(parts, tmp_path)
+        sources = [await source_of(parts, each) for each in (file, corrections)]
+        for source in sources:
+            await parts.reverter.revert(Request(source.id, "ann", WHY))
+        await parts.drain()
+        await parts.reverter.wait(sources[0].id)
+        with pytest.raises(ReversalError, match="changed meanwhile"):
+            await parts.reverter.wait(sources[1].id)
+        assert await parts.totals() == {("2026-01-01", "deposits", "b"): Decimal(3)}
+        await revert(parts, corrections)
+        assert await parts.totals() == {("2026-01-01", "deposits", "b"): Decimal(1)}
+        assert (await reconcile(parts.stores)).balanced
+
     async def test_no_row_corrects_a_reject_of_a_reverted_source(self, parts: Parts, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         path.write_text(f"{self.HEADER}2026-01-01,deposit,a,1\n2026-01-01,gift,a,2\n")
@@ -427,6 +443,26 @@ class TestTheFence:
         found = await parts.sources.get(source.id)
         assert found is not None
         assert found.reverted is None
+
+    @pytest.mark.parametrize("is_taken_over", [False, True])
+    async def test_a_batch_of_a_reverted_source(
+        self, server: EmbeddedValkey, parts: Parts, tmp_path: Path, *, is_taken_over: bool
+    ) -> None:
+        """An importer of an older Daybook sees a source of which nothing is read."""
+        path = write_rows(tmp_path / "a.csv")
+        importer = parts.importer(path)
+        await importer.import_next(StopToken())
+        element: bytes = await parts.redis.command("LINDEX", parts.queue.key, -1)
+        await add(parts, path)
+        await revert(parts, path)
+        await parts.redis.command("LPUSH", parts.queue.key, element)
+        if is_taken_over:
+            async with lane(server.socket, tmp_path / "archive.sqlite") as other:
+                await other.drain()
+                await assert_books(other)
+        else:
+            await parts.drain()
+            await assert_books(parts)
 
     @pytest.mark.parametrize("changed", ["checkpoint", "mark"])
     async def test_a_source_that_changed_since_is_not_queued(
@@ -524,6 +560,18 @@ class TestLosses:
         await parts.sources.update(source.id, reverting=mark)
         await revert(parts, path)
         await assert_books(parts)
+
+
+def test_a_daybook_without_reversals_does_not_read_one_as_a_batch() -> None:
+    """It reads the key `Batch` alone, and would add the cells that are to be taken back."""
+    reversal = Reversal("0", "bob", WHY, "2026-01-01T00:00:00.000Z", Position(5))
+    header = BatchHeader("new", 0, Position(9), Reverses("old", 5, reversal, 0))
+    element = encode(header, empty())
+    assert b"Reversal" in element
+    key = b"\x05\x00\x00\x00Batch"
+    assert key in encode(BatchHeader("new", 0, Position(9)), empty())
+    assert key not in element
+    assert decode(element).header == header
 
 
 def test_the_header_of_an_ordinary_batch_has_no_new_fields() -> None:

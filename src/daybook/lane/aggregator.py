@@ -36,6 +36,8 @@ _BYTES_PER_COMMIT = 16 << 20
 _SINGLY_AFTER_REFUSAL = 64
 """Commits of one element each after a batch with refused rows. More such batches usually follow it."""
 _NOTHING = Cell(0, 0)
+_CLOSED = Position(offset=-1)
+"""Stands for the ledger of a source of which no batch counts."""
 _EMPTY = HeldBucket(BucketState(0, {}))
 
 
@@ -136,29 +138,35 @@ class Aggregator:
     async def _apply(self, elements: Sequence[Element], *, rejects_gap: bool = False) -> Applied:
         """Read elements in a thread, and first the ledgers of their sources."""
         while True:
-            applied = await asyncio.to_thread(
-                ElementReader(self._ledgers, max(1, self._max_buckets // 2), rejects_gap=rejects_gap).apply, elements
+            reader = ElementReader(
+                self._ledgers, max(1, self._max_buckets // 2), refused=self._refused, rejects_gap=rejects_gap
             )
+            applied = await asyncio.to_thread(reader.apply, elements)
             if not applied.unknown_sources:
                 return applied
             sources = {source.id: source for source in await self._stores.sources.some(applied.unknown_sources)}
             for identifier in applied.unknown_sources:
                 source = sources.get(identifier)
                 self._refused[identifier] = source.refused if source else Refused()
-                if source is not None or identifier == QUEUE_SOURCE:
+                if identifier == QUEUE_SOURCE or (source is not None and source.reverted is None):
                     self._ledgers[identifier] = source.applied if source else Position()
                 else:
-                    self._ledgers[identifier] = Position(offset=-1)
+                    self._ledgers[identifier] = _CLOSED
 
     async def _reverse(self, applied: Applied, batch: Batch) -> None:
         """Note what a reversal does to refused rows, or that it cannot be made."""
         assert batch.header.reverses is not None
-        _, after = await asyncio.to_thread(self._writes, applied.changes, "")
-        applied.reversal_problem = misfit({bucket: held.state for bucket, held in after.items()}, self._max_methods)
+        if not applied.reversal_problem:
+            applied.reversal_problem = await self._misfit(applied.changes)
         if applied.reversal_problem:
             applied.changes, applied.ledgers, applied.rejects, applied.by_source = {}, {}, [], {}
         else:
             applied.refused = refused_after(batch.header.reverses, self._refused)
+
+    async def _misfit(self, changes: Changes) -> str:
+        """Return why buckets cannot be as the changes of a reversal make them; empty when they can."""
+        _, after = await asyncio.to_thread(self._writes, changes, "")
+        return misfit({bucket: held.state for bucket, held in after.items()}, self._max_methods)
 
     def _full(self, changes: Changes) -> dict[Bucket, set[str]]:
         return full_buckets(changes, {bucket: self._held[bucket].state for bucket in changes}, self._max_methods)
@@ -228,10 +236,12 @@ class Aggregator:
             for bucket in stale:
                 del self._held[bucket]
             await self._hold(applied.changes)
-            if applied.reversal is None and self._full(applied.changes):
+            if await self._misfit(applied.changes) if reversal else self._full(applied.changes):
                 raise LaneLostError("another consumer changed the buckets")
         self._sequence += 1
         self._ledgers.update(applied.ledgers)
+        if reversal is not None and not reversal.problem:
+            self._ledgers[reversal.source] = _CLOSED
         self._refused.update(applied.refused)
         self._held.update(after)
 

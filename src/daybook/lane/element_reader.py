@@ -58,12 +58,23 @@ class ElementReader:
     """Sums up elements in order. Does no I/O.
 
     A batch that ends at or before its source's ledger was applied already and is dropped. An element that cannot be
-    read becomes a reject with its reason. A ledger with offset -1 stands for a source that is in neither store.
+    read becomes a reject with its reason. A ledger with offset -1 stands for a source that is in neither store, or
+    that was reverted: no batch of it counts.
     """
 
-    def __init__(self, ledgers: Mapping[str, Position], max_buckets: int, *, rejects_gap: bool = False) -> None:
-        """Take the `ledgers` by source. Reading ends once the elements touch more than `max_buckets` buckets."""
-        self._ledgers, self._max_buckets = ledgers, max_buckets
+    def __init__(
+        self,
+        ledgers: Mapping[str, Position],
+        max_buckets: int,
+        *,
+        refused: Mapping[str, Refused] | None = None,
+        rejects_gap: bool = False,
+    ) -> None:
+        """Take the `ledgers` and the `refused` rows by source.
+
+        Reading ends once the elements touch more than `max_buckets` buckets.
+        """
+        self._ledgers, self._max_buckets, self._refused = ledgers, max_buckets, refused or {}
         self._rejects_gap = rejects_gap
         self._applied = Applied()
         self._parts: dict[str, list[CellColumns]] = {}
@@ -131,7 +142,9 @@ class ElementReader:
             self._applied.as_pushed = False
             return 1
         if ledger.offset < 0:
-            self._reject(element, f"batch of source {header.source!r}, which Redis does not know")
+            self._reject(
+                element, f"batch of source {header.source!r}, which Redis does not know, or which was reverted"
+            )
             return 1
         if header.start != ledger.offset and self._rejects_gap:
             self._reject(element, f"batch does not continue source {header.source!r}")
@@ -151,18 +164,21 @@ class ElementReader:
         header, reverted = batch.header, self._ledger(reverses.source)
         own = self._ledger(header.source)
         corrections = [self._ledger(each.source).offset >= each.offset for each in reverses.corrections]
-        if (reverted.offset, own.offset) != (reverses.offset, header.start) or not all(corrections):
+        self._applied.as_pushed = False
+        if (reverted.offset, own.offset) != (reverses.offset, header.start):
             self._reject(element, f"reversal of source {reverses.source!r} does not fit the ledgers")
             return 1
+        self._applied.reversal = batch
+        if self._refused.get(reverses.source, Refused()) != reverses.reversal.refused or not all(corrections):
+            self._applied.reversal_problem = "its rows, or those that correct its rejects, changed meanwhile: try again"
+            return 1
         changes = net(batch)
-        self._applied.as_pushed = False
         self._applied.by_source, self._applied.changes = {header.source: changes}, dict(changes.by_bucket())
         self._applied.ledgers[header.source] = header.end
         self._applied.ledgers[reverses.source] = Position()
         for each in reverses.corrections:
             self._applied.ledgers[each.source] = self._ledger(each.source)
             self._applied.rejects += each.rejects
-        self._applied.reversal = batch
         return 1
 
     def _add_json(self, part: Sequence[Element]) -> int:

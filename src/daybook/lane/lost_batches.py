@@ -94,5 +94,7 @@ class LostBatches:
 
 def _lacks(source: Source, checkpoint: int) -> bool:
     """Return whether a batch of the source, queued before it had this checkpoint, was not applied."""
+    if source.reverted is not None:
+        return False
     lost_reversal = source.reverting is not None and source.reverting.queued
     return lost_reversal or source.applied.offset < checkpoint or source.read.offset < source.applied.offset

@@ -2,9 +2,8 @@
 
 A batch is an Arrow IPC stream with one row for each cell: `Day`, `Type` (0 deposits, 1 withdrawals), `PaymentMethod`
 (index in the header's `methods`), the amount in units of 10^-8 as `High` * 2^32 + `Low`, and the number of
-`Transactions`. The schema's metadata hold the `BatchHeader` as JSON under `Batch`.
-
-In a batch that reverses a source, the last cells are those that it takes back.
+`Transactions`. The schema's metadata hold the `BatchHeader` as JSON under `Batch`,
+or under `Reversal` in a batch that reverses a source. There the last cells are those that it takes back.
 
 The stream's CRC-32 follows it in four bytes (little-endian). Readers of Arrow streams stop before these bytes. Daybook
 checks them before it reads the stream, because some damaged streams crash the reader.
@@ -77,7 +76,8 @@ _COLUMNS = (
 """Name, Arrow type, its code in Arrow's C data interface, NumPy type."""
 _CODES = [(name, code) for name, _, code, _ in _COLUMNS]
 _SCHEMA = na.c_schema(na.struct({name: kind(nullable=False) for name, kind, _, _ in _COLUMNS}))
-_BATCH = "Batch"
+_BATCH, _REVERSAL = "Batch", "Reversal"
+"""A batch that reverses a source has a key of its own: a Daybook that knows no reversals would add all its cells."""
 _ANY_NUMBER = (1 << 63) - 1
 _CHECKSUM_BYTES = 4
 
@@ -86,7 +86,8 @@ def encode(header: BatchHeader, cells: CellColumns) -> bytes:
     """Return a batch as the bytes of an element. The header's `methods` are replaced by those of the cells."""
     header = msgspec.structs.replace(header, methods=cells.names)
     columns = (cells.days - DAYS_BEFORE_1970, *cells[2:])
-    schema = _SCHEMA.modify(metadata={_BATCH: msgspec.json.encode(header).decode()})
+    key = _BATCH if header.reverses is None else _REVERSAL
+    schema = _SCHEMA.modify(metadata={key: msgspec.json.encode(header).decode()})
     children = [
         na.c_array_from_buffers(child, len(column), [None, np.ascontiguousarray(column, kind)])
         for child, column, (*_, kind) in zip(schema.children, columns, _COLUMNS, strict=True)
@@ -125,7 +126,10 @@ def _read(content: bytes) -> tuple[BatchHeader, list[NDArray[np.int64]]]:
         stream = na.c_array_stream(found)
         schema = stream.get_schema()
         arrays = list(stream)
-    header = msgspec.json.decode(dict(schema.metadata.items())[_BATCH.encode()], type=BatchHeader)
+    ((key, text),) = schema.metadata.items()
+    header = msgspec.json.decode(text, type=BatchHeader)
+    if key.decode() != (_BATCH if header.reverses is None else _REVERSAL):
+        raise ValueError("Arrow stream does not say that it is a batch")
     if [(child.name, child.format) for child in schema.children] != _CODES or len(arrays) != 1:
         raise ValueError("Arrow stream does not have the columns of a batch")
     (array,) = arrays

@@ -81,9 +81,7 @@ def _compare(content: ContentFile, stat: Stat, known: Sequence[Source], same_pat
         for source in candidates
         if source.reached.offset == 0 or digests.get(source.reached.offset) == source.reached.digest
     ]
-    for source in sorted(
-        matching, key=lambda s: (s.reverted is None, s.reached.offset, s.path == str(path)), reverse=True
-    ):
+    for source in sorted(matching, key=lambda each: _rank(each, path), reverse=True):
         if source.path == str(path):
             return Identity(source, head, size, stat)
         whole = source.reached.offset == size and source.reached.offset > 0
